@@ -1,0 +1,1 @@
+//! The Docker door: HTTP in, engine call out, wire body back.

@@ -1,0 +1,1 @@
+//! The kernel as we use it; the only crate with unsafe.

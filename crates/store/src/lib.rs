@@ -1,0 +1,1 @@
+//! What lies on disk: blobs, snapshots, diffs, volumes, names, leases, records.

@@ -1,0 +1,1 @@
+//! What stays beside a container and outlives the daemon.

@@ -1,0 +1,1 @@
+//! The Docker HTTP API as both ends see it.

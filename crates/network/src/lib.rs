@@ -1,1 +1,44 @@
-//! Bridges, endpoints, ports, firewall, DNS, overlay.
+//! Bridges, endpoints, ports and firewall: how a container reaches the world and is reached.
+//!
+//! | Word | Meaning |
+//! |---|---|
+//! | *network* | an address space with a driver; here the default `bridge` |
+//! | *endpoint* | one attachment of one container to one network: address, hardware address, interface pair |
+//! | *namespace* | a network stack, held as a file descriptor and never as a bind mount |
+//! | *published port* | a host address and port whose traffic goes to a container's port |
+//! | *reservation* | a host socket that keeps other programs off a published port |
+//!
+//! ```text
+//!  container netns          host netns                            outside
+//!  +-------------+   veth   +---------------------------------+
+//!  | lo    eth0 -|----------|- vethXXXXXXX -> wharf0 (bridge) |-- routing -- eth0 -->
+//!  +-------------+          |   table inet wharf: masquerade, |
+//!                           |   isolation, DNAT by maps       |
+//!                           +---------------------------------+
+//! ```
+//!
+//! **Invariant**: the kernel's state and what is told by the endpoints (which the caller keeps) are the whole
+//! truth. This crate writes no file; after a restart [`Networks::restore`] rebuilds everything from the
+//! endpoints of live containers. Everything here blocks: call it from blocking tasks, never from async ones.
+
+mod bridge;
+mod config;
+mod endpoint;
+mod error;
+pub mod firewall;
+mod hosts;
+pub mod ipam;
+mod namespace;
+mod netlink;
+mod networks;
+mod port;
+mod resolv_conf;
+
+pub use config::{FirewallKind, NetworkConfig};
+pub use endpoint::{Bridge, Endpoint, JoinRequest, Joined, PortRequest, Protocol, PublishedPort};
+pub use error::{Error, Result};
+pub use hosts::{HostsFile, hosts_file};
+pub use namespace::{namespace_of, same_namespace};
+pub use networks::Networks;
+pub use port::parse::{parse_exposed, port_requests};
+pub use resolv_conf::{DnsOptions, host_resolv_conf, resolv_conf};

@@ -1,0 +1,65 @@
+//! What the daemon's configuration says about the default bridge (`daemon.json`: `bridge`, `bip`, `mtu`, ...).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::Ipv4Net;
+
+/// Who filters and translates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FirewallKind {
+    /// Our own nf_tables table where the kernel has nf_tables, nothing elsewhere (then publishing is an error).
+    #[default]
+    Auto,
+    /// Our own nf_tables table; a kernel without it is an error.
+    Nft,
+    /// We touch no firewall (`"iptables": false`): no masquerade, no isolation, no published ports.
+    None,
+}
+
+/// Settings of the default network, as in `daemon.json`.
+#[derive(Debug, Clone)]
+pub struct NetworkConfig {
+    /// `bridge`: name of the bridge interface. Ours is not `docker0`, so that a real Docker may live beside us.
+    pub bridge: String,
+    /// `bip`: the bridge's own address and its subnet.
+    pub bip: Option<Ipv4Net>,
+    /// `fixed-cidr`: the part of the subnet that containers get addresses from.
+    pub fixed_cidr: Option<Ipv4Net>,
+    /// The subnet chosen by an earlier run, which the caller keeps: taken if `bip` is absent and it is still free.
+    pub subnet: Option<Ipv4Net>,
+    /// `default-address-pools`: where a subnet is looked for, with the prefix length to cut; Docker's defaults if empty.
+    pub address_pools: Vec<(Ipv4Net, u8)>,
+    /// `mtu`, bytes; 0 is 1500.
+    pub mtu: u32,
+    /// `icc`: containers on the default bridge may talk to each other.
+    pub icc: bool,
+    /// `ip-masq`: what leaves the bridge takes the host's address.
+    pub ip_masq: bool,
+    /// `ip-forward`: turn on the kernel's forwarding.
+    pub ip_forward: bool,
+    /// `ip`: host address for ports published without one.
+    pub default_host_ip: IpAddr,
+    /// `iptables`, `firewall-backend`.
+    pub firewall: FirewallKind,
+    /// Namespaces kept ready, at most this many; 0 makes each on demand.
+    pub pool_size: usize,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            bridge: "wharf0".to_owned(),
+            bip: None,
+            fixed_cidr: None,
+            subnet: None,
+            address_pools: Vec::new(),
+            mtu: 0,
+            icc: true,
+            ip_masq: true,
+            ip_forward: true,
+            default_host_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            firewall: FirewallKind::Auto,
+            pool_size: 4,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What can fail. Texts that users read are Docker's own words.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::Ipv4Net;
+use types::ErrorKind;
+
+/// Shorthand.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a network operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A netlink request was refused.
+    #[error("{what}: {source}")]
+    Kernel {
+        /// What was attempted, with the names in it.
+        what: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A subnet has no free address.
+    #[error("no available IPv4 addresses on this network's address pools: {network} ({id})")]
+    NoAddress {
+        /// Name of the network.
+        network: String,
+        /// Its id or, for want of one, its interface.
+        id: String,
+    },
+    /// Every pool overlaps something on this host.
+    #[error("all predefined address pools have been fully subnetted")]
+    NoSubnet,
+    /// A fixed address is taken.
+    #[error("Address already in use")]
+    AddressInUse(IpAddr),
+    /// A fixed address is outside of the subnet.
+    #[error(
+        "invalid config for network {network}: invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {address}"
+    )]
+    AddressOutside {
+        /// Name of the network.
+        network: String,
+        /// What was asked for.
+        address: IpAddr,
+    },
+    /// Not an address.
+    #[error("invalid IP address: {0}")]
+    InvalidAddress(String),
+    /// Not a hardware address.
+    #[error("invalid MAC address: {0}")]
+    InvalidMac(String),
+    /// A port cannot be published.
+    #[error("driver failed programming external connectivity on endpoint {name} ({endpoint}): {reason}")]
+    Publish {
+        /// Name of the container.
+        name: String,
+        /// Id of the endpoint.
+        endpoint: String,
+        /// Docker's words.
+        reason: String,
+    },
+    /// Another container or program has the port.
+    #[error("Bind for {ip}:{port} failed: port is already allocated", ip = bracketed(ip))]
+    PortAllocated {
+        /// Host address.
+        ip: IpAddr,
+        /// Host port.
+        port: u16,
+    },
+    /// Another program has the port.
+    #[error("failed to bind host port for {ip}:{port}/{protocol}: {source}", ip = bracketed(ip))]
+    PortBind {
+        /// Host address.
+        ip: IpAddr,
+        /// Host port.
+        port: u16,
+        /// Protocol.
+        protocol: crate::Protocol,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Nothing is free in the ephemeral range or the range asked for.
+    #[error("all ports are allocated")]
+    AllPortsAllocated,
+    /// A text that should be a port is not.
+    #[error("{0}")]
+    InvalidPort(String),
+    /// The bridge's settings make no sense.
+    #[error("invalid default bridge: {0}")]
+    InvalidBridge(String),
+    /// The chosen subnet is not free.
+    #[error("cannot use {subnet} for bridge {bridge}: it overlaps {other} on this host")]
+    Overlap {
+        /// What was asked for.
+        subnet: Ipv4Net,
+        /// The bridge's interface.
+        bridge: String,
+        /// What is there.
+        other: Ipv4Net,
+    },
+    /// An endpoint found at restart has an address that is not free.
+    #[error("endpoint {endpoint}: address {address} is not free in {subnet}")]
+    Restore {
+        /// Id of the endpoint.
+        endpoint: String,
+        /// Its address.
+        address: Ipv4Addr,
+        /// The network's subnet.
+        subnet: Ipv4Net,
+    },
+    /// This kernel or configuration cannot do it.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// An address as it stands before a colon and a port.
+fn bracketed(ip: &IpAddr) -> String {
+    match ip {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}
+
+impl Error {
+    /// A kernel error with what was attempted.
+    pub(crate) fn kernel(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Kernel { what: what.into(), source: source.into() }
+    }
+
+    /// What the doors need to know (Docker's statuses: most failures of a start are 500).
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::AddressOutside { .. }
+            | Self::InvalidAddress(_)
+            | Self::InvalidMac(_)
+            | Self::InvalidPort(_)
+            | Self::InvalidBridge(_) => ErrorKind::InvalidArgument,
+            Self::Unsupported(_) => ErrorKind::NotImplemented,
+            _ => ErrorKind::Internal,
+        }
+    }
+}
+
+impl From<Error> for types::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error.to_string()).with_source(error)
+    }
+}

@@ -1,0 +1,1 @@
+//! Who filters and translates.

@@ -1,0 +1,3 @@
+//! Published ports: parsing, allocation and reservation.
+
+pub(crate) mod parse;

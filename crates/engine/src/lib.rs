@@ -1,1 +1,38 @@
-//! The domain, in small independent parts.
+//! The domain of Wharf, in small independent parts that the doors (`api`, later `cri`) call.
+//!
+//! ```text
+//! events <- volumes, networks, images <- containers <- system      (arrows: "is used by the one on the right")
+//! ```
+//!
+//! | Part | What it is |
+//! |---|---|
+//! | [`Containers`] | create, start, stop, attach, exec, logs ...: one driver task per container owns its changes |
+//! | [`Events`] | what happened, live and from a bounded memory |
+//! | [`Networks`], [`Volumes`] | what containers are attached to |
+//! | [`System`] | facts about the daemon and the host |
+//!
+//! Invariant: no type here knows Docker's JSON; `api` renders these values. Everything here is async and safe to call
+//! from any task; what blocks (store, supervisor, network) runs on blocking threads.
+
+mod clock;
+pub mod containers;
+pub mod error;
+pub mod events;
+pub mod filters;
+mod open;
+pub mod networks;
+mod random;
+
+pub mod settings;
+pub mod system;
+pub mod volumes;
+
+pub use clock::{Timestamp, parse_time};
+pub use containers::Containers;
+pub use events::{Event, Events};
+pub use filters::Filters;
+pub use networks::Networks;
+pub use open::Engine;
+pub use settings::Settings;
+pub use system::System;
+pub use volumes::Volumes;

@@ -1,0 +1,138 @@
+//! What the daemon was told: `daemon.json` and flags, as far as the domain needs it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use types::config::{LogConfig, Ulimit};
+
+/// The daemon's settings. `Settings::default()` is a daemon without configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Persistent state (`data-root`).
+    pub data_root: PathBuf,
+    /// State that does not outlive a boot (`exec-root`).
+    pub exec_root: PathBuf,
+    /// Default log driver and options (`log-driver`, `log-opts`).
+    pub log: LogConfig,
+    /// Default `/dev/shm` size in bytes.
+    pub shm_size_bytes: i64,
+    /// Default cgroup namespace mode; empty: `private` on cgroup v2, `host` on v1.
+    pub cgroupns_mode: String,
+    /// Default IPC mode.
+    pub ipc_mode: String,
+    /// Cgroup under which containers live, relative to each hierarchy (`cgroup-parent`).
+    pub cgroup_parent: String,
+    /// Default limits of processes.
+    pub ulimits: BTreeMap<String, Ulimit>,
+    /// Run an init in every container (`init`).
+    pub init: bool,
+    /// The init bind-mounted into containers; our own static binary.
+    pub init_path: PathBuf,
+    /// Default seccomp profile: empty is the built-in one, `unconfined`, or a file.
+    pub seccomp_profile: String,
+    /// `no-new-privileges` for every container.
+    pub no_new_privileges: bool,
+    /// Seconds until containers are killed at shutdown (`shutdown-timeout`).
+    pub shutdown_timeout_s: u64,
+    /// Leave containers running at shutdown. Ours always survive a crash; this is about an orderly stop.
+    pub live_restore: bool,
+    /// Default name servers.
+    pub dns: Vec<String>,
+    /// Default resolver options.
+    pub dns_options: Vec<String>,
+    /// Default search domains.
+    pub dns_search: Vec<String>,
+    /// Labels of the daemon.
+    pub labels: Vec<String>,
+    /// Debug mode, for `info`.
+    pub debug: bool,
+    /// Experimental features, for `info`.
+    pub experimental: bool,
+    /// The default bridge.
+    pub bridge: BridgeSettings,
+    /// Registries reached without TLS or with any certificate.
+    pub insecure_registries: Vec<String>,
+    /// Mirrors of Docker Hub.
+    pub registry_mirrors: Vec<String>,
+    /// Version of this build.
+    pub version: String,
+    /// Commit of this build.
+    pub git_commit: String,
+    /// When it was built, RFC 3339.
+    pub build_time: String,
+}
+
+/// The default bridge network.
+#[derive(Debug, Clone)]
+pub struct BridgeSettings {
+    /// Interface name; `none` turns the default network off.
+    pub name: String,
+    /// Address and prefix of the bridge (`bip`); `None` picks one.
+    pub bip: Option<String>,
+    /// Subnet containers get addresses from (`fixed-cidr`).
+    pub fixed_cidr: Option<String>,
+    /// MTU; 0 is the default route's.
+    pub mtu: u32,
+    /// Containers may talk to each other (`icc`).
+    pub icc: bool,
+    /// Masquerade (`ip-masq`).
+    pub ip_masq: bool,
+    /// Turn on forwarding (`ip-forward`).
+    pub ip_forward: bool,
+    /// Default host address of published ports (`ip`).
+    pub host_ip: String,
+    /// Own firewall rules (`iptables`).
+    pub firewall: bool,
+    /// Userland proxy for published ports (`userland-proxy`).
+    pub userland_proxy: bool,
+}
+
+impl Default for BridgeSettings {
+    fn default() -> Self {
+        Self {
+            name: "docker0".to_owned(),
+            bip: None,
+            fixed_cidr: None,
+            mtu: 0,
+            icc: true,
+            ip_masq: true,
+            ip_forward: true,
+            host_ip: "0.0.0.0".to_owned(),
+            firewall: true,
+            userland_proxy: true,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_root: "/var/lib/wharf".into(),
+            exec_root: "/run/wharf".into(),
+            log: LogConfig { driver: "json-file".to_owned(), config: None },
+            shm_size_bytes: 64 << 20,
+            cgroupns_mode: String::new(),
+            ipc_mode: "private".to_owned(),
+            cgroup_parent: "/docker".to_owned(),
+            ulimits: BTreeMap::new(),
+            init: false,
+            init_path: "/proc/self/exe".into(),
+            seccomp_profile: String::new(),
+            no_new_privileges: false,
+            shutdown_timeout_s: 15,
+            live_restore: false,
+            dns: Vec::new(),
+            dns_options: Vec::new(),
+            dns_search: Vec::new(),
+            labels: Vec::new(),
+            debug: false,
+            experimental: false,
+            bridge: BridgeSettings::default(),
+            insecure_registries: Vec::new(),
+            registry_mirrors: Vec::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            git_commit: String::new(),
+            build_time: String::new(),
+        }
+    }
+}

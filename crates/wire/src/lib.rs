@@ -6,12 +6,14 @@
 //! | [`container`], [`stats`], [`exec`] | `/containers`, `/exec` |
 //! | [`image`], [`progress`] | `/images`, the lines of a pull |
 //! | [`network`], [`volume`] | `/networks`, `/volumes` |
+//! | [`client`] | the client's end: blocking HTTP/1.1 over a unix socket or TCP, with hijacked streams |
 //! | [`system`], [`event`] | `/version`, `/info`, `/system/df`, `/auth`, `/events` |
 //!
 //! Invariant: field order, `null`, empty and absent are those of Docker 28.5.2, because SDKs notice each of them.
 //! `Option<Vec<_>>` without `skip_serializing_if` is a list that Docker sends as `null`. Reading is lenient: every
 //! field has a default and `null` is taken for it, so that the client understands older and newer daemons.
 
+pub mod client;
 pub mod container;
 pub mod event;
 pub mod exec;

@@ -1,0 +1,139 @@
+//! What callers ask for and what they get.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use linux::seccomp::Program;
+use types::spec::{self, RuntimeSpec};
+
+/// Where a process's standard descriptors come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Stdio<'a> {
+    /// The caller's.
+    Inherit,
+    /// These.
+    #[allow(missing_docs)]
+    Fds { stdin: BorrowedFd<'a>, stdout: BorrowedFd<'a>, stderr: BorrowedFd<'a> },
+    /// A new pseudo-terminal of the container's own devpts, of this size; 0 leaves the kernel's default.
+    #[allow(missing_docs)]
+    Terminal { rows: u16, cols: u16 },
+}
+
+/// Which cgroup a container's processes live in.
+#[derive(Debug, Clone, Copy)]
+pub enum CgroupMode<'a> {
+    /// The caller's.
+    Inherit,
+    /// A new one made at this path below each hierarchy's root, with the limits of the specification; its
+    /// handle is in [`Created::cgroup`].
+    Path(&'a str),
+}
+
+/// A container to make.
+#[derive(Debug, Clone, Copy)]
+pub struct CreateRequest<'a> {
+    /// Container id, for hooks, state and errors.
+    pub id: &'a str,
+    /// What to make.
+    pub spec: &'a RuntimeSpec,
+    /// Directory of the bundle: hooks are told, and a relative `root.path` starts there.
+    pub bundle: &'a Path,
+    /// Mounts that make the root file system, performed at `root.path` inside the container's mount namespace
+    /// (the host never sees them). Empty: `root.path` as it is.
+    pub rootfs_mounts: &'a [types::Mount],
+    /// Standard descriptors.
+    pub stdio: Stdio<'a>,
+    /// Network namespace to join; overrides the specification's.
+    pub netns: Option<BorrowedFd<'a>>,
+    /// Docker's `user[:group]`, names or numbers, looked up in the container's own `/etc/passwd` and `/etc/group`;
+    /// overrides `process.user`'s ids.
+    pub user: Option<&'a str>,
+    /// Supplementary groups, names or numbers, looked up likewise.
+    pub groups: &'a [String],
+    /// Compiled filter; `None` compiles `linux.seccomp`.
+    pub seccomp: Option<&'a Program>,
+    /// Which cgroup.
+    pub cgroup: CgroupMode<'a>,
+    /// `DIR/<id>` for `start` from another process, and for `state`; `None` writes nothing.
+    pub state_root: Option<&'a Path>,
+    /// Use `MS_MOVE` and `chroot` instead of `pivot_root` (for an initramfs).
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// This many descriptors from 3 on are passed to the process.
+    pub preserve_fds: u32,
+}
+
+impl<'a> CreateRequest<'a> {
+    /// A request with the usual choices: standard descriptors inherited, no cgroup, no state written.
+    pub fn new(id: &'a str, spec: &'a RuntimeSpec, bundle: &'a Path) -> Self {
+        CreateRequest {
+            id,
+            spec,
+            bundle,
+            rootfs_mounts: &[],
+            stdio: Stdio::Inherit,
+            netns: None,
+            user: None,
+            groups: &[],
+            seccomp: None,
+            cgroup: CgroupMode::Inherit,
+            state_root: None,
+            no_pivot: false,
+            no_new_keyring: false,
+            preserve_fds: 0,
+        }
+    }
+}
+
+/// A container whose init waits at the gate.
+#[derive(Debug)]
+pub struct Created {
+    /// Init, as the caller sees it; the caller's child.
+    pub pid: i32,
+    /// Becomes readable when it exits.
+    pub pidfd: OwnedFd,
+    /// Master of its pseudo-terminal.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Created {
+    /// Opens the gate; returns when the user's process runs (after `execve`), or why it does not.
+    pub fn start(self) -> crate::Result<Running> {
+        Err(crate::Error::NotImplemented("start".into()))
+    }
+}
+
+/// A running process; the caller's child.
+#[derive(Debug)]
+pub struct Running {
+    /// As the caller sees it.
+    pub pid: i32,
+    /// Becomes readable when it exits.
+    pub pidfd: OwnedFd,
+    /// Master of its pseudo-terminal.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// A process to run in a running container.
+#[derive(Debug, Clone, Copy)]
+pub struct ExecRequest<'a> {
+    /// Container id, for errors.
+    pub id: &'a str,
+    /// What to run.
+    pub process: &'a spec::Process,
+    /// The container's init.
+    pub target: BorrowedFd<'a>,
+    /// The container's init, as the caller sees it.
+    pub target_pid: i32,
+    /// Standard descriptors.
+    pub stdio: Stdio<'a>,
+    /// As in [`CreateRequest::user`].
+    pub user: Option<&'a str>,
+    /// As in [`CreateRequest::groups`].
+    pub groups: &'a [String],
+    /// Compiled filter; `None` for none.
+    pub seccomp: Option<&'a Program>,
+    /// This many descriptors from 3 on are passed to the process.
+    pub preserve_fds: u32,
+}

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`Containers`] | create, start, stop, attach, exec, logs ...: one driver task per container owns its changes |
 //! | [`Events`] | what happened, live and from a bounded memory |
+//! | [`Images`] | pull, load, list, tag, remove; who uses one holds a lease on it |
 //! | [`Networks`], [`Volumes`] | what containers are attached to |
 //! | [`System`] | facts about the daemon and the host |
 //!
@@ -19,6 +20,7 @@ pub mod containers;
 pub mod error;
 pub mod events;
 pub mod filters;
+pub mod images;
 mod open;
 pub mod networks;
 mod random;
@@ -31,6 +33,7 @@ pub use clock::{Timestamp, parse_time};
 pub use containers::Containers;
 pub use events::{Event, Events};
 pub use filters::Filters;
+pub use images::Images;
 pub use networks::Networks;
 pub use open::Engine;
 pub use settings::Settings;

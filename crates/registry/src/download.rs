@@ -1,0 +1,238 @@
+//! One blob from a registry into the content store: hashed as it streams, resumed where it broke off.
+//!
+//! ```text
+//!   HTTP body ──chunks──> bounded channel ──> a blocking thread: Ingest (hash, write, fsync, rename)
+//!       └─ broken? wait, ask for the rest with Range; give up after `attempts` without a single new byte
+//! ```
+//! Dropping the future closes the channel; the thread then keeps what it has for the next attempt.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_RANGE;
+use store::{Ingest, Store};
+use tokio::sync::{mpsc, oneshot};
+use types::{Descriptor, Digest};
+
+use crate::Error;
+use crate::repository::Repository;
+
+/// Chunks that may wait for the disk: bounds memory, and lets network and hashing overlap.
+const CHUNKS_MAX: usize = 16;
+
+/// What a download is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DownloadStep {
+    /// This many bytes of the blob are there.
+    Bytes(u64),
+    /// All bytes are there; the digest is being checked and the file flushed.
+    Verifying,
+    /// Broken; the next attempt starts in this many seconds.
+    Retrying(u64),
+}
+
+impl Repository {
+    /// Fetches the blob that `descriptor` names into the content store of `store`, unless it is there.
+    pub async fn fetch_blob(
+        &self,
+        store: &Arc<Store>,
+        descriptor: &Descriptor,
+        mut step: impl FnMut(DownloadStep),
+    ) -> Result<(), Error> {
+        let mut resumed = true;
+        loop {
+            let Some(mut writer) = Writer::open(store, descriptor).await? else { return Ok(()) };
+            resumed &= writer.offset > 0;
+            let outcome = self.fill(&mut writer, descriptor, &mut step).await;
+            resumed &= !writer.restarted;
+            let done = match outcome {
+                Ok(()) => {
+                    step(DownloadStep::Verifying);
+                    writer.commit().await
+                }
+                Err(error) => writer.fail(error).await,
+            };
+            match done {
+                // What an earlier daemon left may be what is wrong: once more, from the start.
+                Err(Error::LayerDigest(_)) if resumed => {
+                    tracing::warn!(digest = %descriptor.digest, "a partial download was corrupt");
+                    resumed = false;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn fill(
+        &self,
+        writer: &mut Writer,
+        descriptor: &Descriptor,
+        step: &mut impl FnMut(DownloadStep),
+    ) -> Result<(), Error> {
+        let mut attempt = 0;
+        while writer.offset < descriptor.size {
+            let before = writer.offset;
+            let error = match self.stream_into(writer, descriptor, step).await {
+                Ok(()) if writer.offset == descriptor.size => return Ok(()),
+                Ok(()) => {
+                    let (digest, expected) = (descriptor.digest.clone(), descriptor.size);
+                    return Err(Error::Size { digest, expected, got: writer.offset });
+                }
+                Err(error) => error,
+            };
+            // A connection that brought something was worth it: only attempts in vain are counted.
+            attempt = if writer.offset > before { 1 } else { attempt + 1 };
+            if !error.is_transient() || attempt >= self.shared.options.attempts {
+                return Err(error);
+            }
+            tracing::debug!(digest = %descriptor.digest, offset = writer.offset, attempt, %error, "resuming a download");
+            let wait = self.backoff(attempt);
+            step(DownloadStep::Retrying(wait.as_secs()));
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    async fn stream_into(
+        &self,
+        writer: &mut Writer,
+        descriptor: &Descriptor,
+        step: &mut impl FnMut(DownloadStep),
+    ) -> Result<(), Error> {
+        let mut answer = match self.open_blob(&descriptor.digest, writer.offset).await {
+            Err(Error::Range) if writer.offset > 0 => {
+                writer.restart().await?;
+                self.open_blob(&descriptor.digest, 0).await?
+            }
+            answer => answer?,
+        };
+        let continues = answer.status() == StatusCode::PARTIAL_CONTENT
+            && answer
+                .headers()
+                .get(CONTENT_RANGE)
+                .and_then(|value| value.to_str().ok())
+                .is_some_and(|range| range.starts_with(&format!("bytes {}-", writer.offset)));
+        if writer.offset > 0 && !continues {
+            writer.restart().await?;
+        }
+        step(DownloadStep::Bytes(writer.offset));
+        let url = answer.url().to_string();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| Error::network("Get", &url, &error))? {
+            if writer.offset + chunk.len() as u64 > descriptor.size {
+                let (digest, expected) = (descriptor.digest.clone(), descriptor.size);
+                return Err(Error::Size { digest, expected, got: writer.offset + chunk.len() as u64 });
+            }
+            writer.append(chunk).await?;
+            step(DownloadStep::Bytes(writer.offset));
+        }
+        Ok(())
+    }
+}
+
+enum Message {
+    Bytes(Bytes),
+    Restart,
+    Commit(oneshot::Sender<Result<(), Error>>),
+    /// The content is wrong: nothing is kept.
+    Abandon,
+}
+
+/// The async end of an ingest that lives on a blocking thread.
+struct Writer {
+    digest: Digest,
+    messages: mpsc::Sender<Message>,
+    thread: tokio::task::JoinHandle<Result<(), Error>>,
+    offset: u64,
+    restarted: bool,
+}
+
+impl Writer {
+    /// `None` if the blob is there already.
+    async fn open(store: &Arc<Store>, descriptor: &Descriptor) -> Result<Option<Self>, Error> {
+        let digest = descriptor.digest.clone();
+        let (messages, inbox) = mpsc::channel(CHUNKS_MAX);
+        let (opened, is_open) = oneshot::channel();
+        let (store, key, size) = (store.clone(), digest.clone(), descriptor.size);
+        let thread = tokio::task::spawn_blocking(move || {
+            if store.content().contains(&key)? {
+                let _ = opened.send(None);
+                return Ok(());
+            }
+            let ingest = store.content().ingest(Some(&key), Some(size))?;
+            let _ = opened.send(Some(ingest.offset()));
+            write(ingest, inbox)
+        });
+        match is_open.await {
+            Ok(Some(offset)) => Ok(Some(Self { digest, messages, thread, offset, restarted: false })),
+            Ok(None) => Ok(None),
+            // The thread ended before it was open: it says why.
+            Err(_) => thread.await.map_err(|_| Error::Interrupted(digest))?.map(|()| None),
+        }
+    }
+
+    async fn append(&mut self, chunk: Bytes) -> Result<(), Error> {
+        let length = chunk.len() as u64;
+        self.send(Message::Bytes(chunk)).await?;
+        self.offset += length;
+        Ok(())
+    }
+
+    async fn restart(&mut self) -> Result<(), Error> {
+        self.send(Message::Restart).await?;
+        (self.offset, self.restarted) = (0, true);
+        Ok(())
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Error> {
+        if self.messages.send(message).await.is_ok() {
+            return Ok(());
+        }
+        // The thread gave up; its own error is better than "channel closed".
+        match (&mut self.thread).await {
+            Ok(Err(error)) => Err(error),
+            _ => Err(Error::Interrupted(self.digest.clone())),
+        }
+    }
+
+    async fn commit(mut self) -> Result<(), Error> {
+        let (reply, outcome) = oneshot::channel();
+        self.send(Message::Commit(reply)).await?;
+        match outcome.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::Interrupted(self.digest.clone())),
+        }
+    }
+
+    /// Ends with `error`. What came so far is kept unless the registry lied.
+    async fn fail(mut self, error: Error) -> Result<(), Error> {
+        if matches!(error, Error::Size { .. }) {
+            let _ = self.send(Message::Abandon).await;
+        }
+        drop(self.messages);
+        let _ = self.thread.await;
+        Err(error)
+    }
+}
+
+fn write(mut ingest: Ingest, mut inbox: mpsc::Receiver<Message>) -> Result<(), Error> {
+    while let Some(message) = inbox.blocking_recv() {
+        match message {
+            Message::Bytes(bytes) => ingest.append(&bytes)?,
+            Message::Restart => ingest.restart()?,
+            Message::Abandon => {
+                ingest.abandon();
+                break;
+            }
+            Message::Commit(reply) => {
+                let outcome = ingest.commit().map(drop).map_err(|error| match error {
+                    store::Error::DigestMismatch { expected, .. } => Error::LayerDigest(expected),
+                    error => Error::Store(error),
+                });
+                let _ = reply.send(outcome);
+                break;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! One repository at its registry: manifests and blobs, over whichever endpoint answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header;
+use http::{Method, StatusCode};
+use types::Digest;
+
+use crate::client::Shared;
+use crate::endpoint::Endpoint;
+use crate::manifest::{ACCEPT, Fetched};
+use crate::{Credentials, Error};
+
+/// No honest manifest is larger (distribution's own limit).
+const MANIFEST_MAX: u64 = 4 << 20;
+const ERROR_BODY_MAX: u64 = 64 << 10;
+/// The longest that a `Retry-After` makes us wait.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+
+/// What a manifest is asked for by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A name that may move.
+    Tag(String),
+    /// The content itself.
+    Digest(Digest),
+}
+
+impl Target {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Tag(tag) => tag,
+            Self::Digest(digest) => digest.as_str(),
+        }
+    }
+}
+
+/// A repository as one user sees it.
+#[derive(Clone)]
+pub struct Repository {
+    pub(crate) shared: Arc<Shared>,
+    endpoints: Arc<[Endpoint]>,
+    /// Index of the endpoint that answered last: the next question goes there first.
+    current: Arc<AtomicUsize>,
+    path: Arc<str>,
+    scope: Arc<str>,
+    credentials: Arc<Credentials>,
+}
+
+impl Repository {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        endpoints: Vec<Endpoint>,
+        path: String,
+        credentials: Credentials,
+    ) -> Self {
+        Self {
+            shared,
+            endpoints: endpoints.into(),
+            current: Arc::default(),
+            scope: format!("repository:{path}:pull").into(),
+            path: path.into(),
+            credentials: Arc::new(credentials),
+        }
+    }
+
+    /// The repository's path: `library/busybox`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Fetches a manifest, verified: by digest against it, by tag against `Docker-Content-Digest` if given.
+    pub async fn manifest(&self, target: &Target) -> Result<Fetched, Error> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.manifest_anywhere(target).await {
+                Err(error) if attempt < self.shared.options.attempts.min(3) && worth_a_retry(&error) => {
+                    tracing::debug!(%error, attempt, "asking for a manifest again");
+                    tokio::time::sleep(self.backoff(attempt)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn manifest_anywhere(&self, target: &Target) -> Result<Fetched, Error> {
+        let path = format!("manifests/{}", target.as_str());
+        let answer = self.ask(Method::GET, &path, &[(header::ACCEPT, ACCEPT.to_owned())]).await?;
+        let text = |name: &str| {
+            answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        let media_type = text("content-type");
+        let promised = text("docker-content-digest").parse::<Digest>().ok();
+        let what = || format!("manifest {}", target.as_str());
+        let bytes = read_limited(answer, "Get", MANIFEST_MAX, what).await?;
+        let digest = store::sha256(&bytes);
+        let wanted = match target {
+            Target::Digest(wanted) => Some(wanted),
+            Target::Tag(_) => promised.as_ref(),
+        };
+        match wanted {
+            Some(wanted) if *wanted != digest => Err(Error::ManifestDigest(wanted.clone())),
+            _ => Ok(Fetched { media_type, digest, bytes }),
+        }
+    }
+
+    /// Opens a blob at `offset`. The answer is 200 (from the start) or 206 (from `offset`).
+    pub(crate) async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<reqwest::Response, Error> {
+        let mut headers = vec![(header::ACCEPT, "*/*".to_owned())];
+        if offset > 0 {
+            headers.push((header::RANGE, format!("bytes={offset}-")));
+        }
+        self.ask(Method::GET, &format!("blobs/{digest}"), &headers).await
+    }
+
+    pub(crate) fn backoff(&self, attempt: u32) -> Duration {
+        self.shared.options.backoff.saturating_mul(1 << (attempt.saturating_sub(1)).min(7))
+    }
+
+    /// Asks the endpoint that worked last, then the others in order. The error of the first real registry counts.
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(header::HeaderName, String)],
+    ) -> Result<reqwest::Response, Error> {
+        let first = self.current.load(Ordering::Relaxed);
+        let rest = (0..self.endpoints.len()).filter(|at| *at != first);
+        let mut failure: Option<Error> = None;
+        for at in std::iter::once(first).chain(rest) {
+            let Some(endpoint) = self.endpoints.get(at) else { continue };
+            match self.ask_endpoint(endpoint, method.clone(), path, headers).await {
+                Ok(answer) => {
+                    self.current.store(at, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    tracing::debug!(url = endpoint.url, %error, "an endpoint failed");
+                    let spoke = !matches!(error, Error::Network { .. });
+                    let is_last_word = spoke && !endpoint.mirror;
+                    if is_last_word || !error.is_endpoints_fault() {
+                        return Err(error);
+                    }
+                    // Of several that cannot be reached Docker reports the last; HTTPS spoken to a plain
+                    // server is only worth telling if nothing else was tried.
+                    failure = Some(error);
+                }
+            }
+        }
+        Err(failure.unwrap_or(Error::Status(StatusCode::SERVICE_UNAVAILABLE)))
+    }
+
+    async fn ask_endpoint(
+        &self,
+        endpoint: &Endpoint,
+        method: Method,
+        path: &str,
+        headers: &[(header::HeaderName, String)],
+    ) -> Result<reqwest::Response, Error> {
+        let url = format!("{}/v2/{}/{path}", endpoint.url, self.path);
+        let http = self.shared.http(endpoint)?;
+        let mut challenged = false;
+        loop {
+            let mut request = http.request(method.clone(), &url);
+            for (name, value) in headers {
+                request = request.header(name, value);
+            }
+            let authorization = self.shared.authorization(endpoint, &self.scope, &self.credentials).await?;
+            if let Some(value) = authorization {
+                request = request.header(header::AUTHORIZATION, value);
+            }
+            // Docker's users know the address of the API root from such errors, not the manifest's.
+            let root = format!("{}/v2/", endpoint.url);
+            let answer = request.send().await.map_err(|error| Error::network("Get", &root, &error))?;
+            let status = answer.status();
+            if status.is_success() {
+                return Ok(answer);
+            }
+            let header_text = |name: header::HeaderName| {
+                let values = answer.headers().get_all(name);
+                let texts: Vec<&str> = values.iter().filter_map(|value| value.to_str().ok()).collect();
+                texts.join(", ")
+            };
+            let authenticate = header_text(header::WWW_AUTHENTICATE);
+            let retry_after = header_text(header::RETRY_AFTER).parse().map(Duration::from_secs).ok();
+            let authority = &self.shared.authority;
+            if status == StatusCode::UNAUTHORIZED
+                && !challenged
+                && authority.learn(endpoint, &authenticate, &self.credentials)
+            {
+                challenged = true;
+                authority.forget(&self.scope);
+                continue;
+            }
+            let body =
+                read_limited(answer, "Get", ERROR_BODY_MAX, || "error".to_owned()).await.unwrap_or_default();
+            if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+                tokio::time::sleep(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX)).await;
+            }
+            return Err(Error::from_answer(status, &authenticate, &body));
+        }
+    }
+}
+
+/// A manifest is asked for again when the registry was there but not well. Without even a connection Docker
+/// does not retry either: people wait for the answer.
+fn worth_a_retry(error: &Error) -> bool {
+    error.is_transient() && !matches!(error, Error::Network { connect: true, .. })
+}
+
+/// A whole body, refused beyond `limit` whatever length was promised.
+pub(crate) async fn read_limited(
+    mut answer: reqwest::Response,
+    method: &'static str,
+    limit: u64,
+    what: impl Fn() -> String,
+) -> Result<Bytes, Error> {
+    let too_large = || Error::TooLarge { what: what(), limit };
+    if answer.content_length().is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let url = answer.url().to_string();
+    let mut body = BytesMut::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| Error::network(method, &url, &error))? {
+        if (body.len() + chunk.len()) as u64 > limit {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}

@@ -23,6 +23,13 @@ pub struct Spawn {
     /// Compiled seccomp program ([`linux::seccomp`]); travels beside the JSON.
     #[serde(skip)]
     pub seccomp: Option<Vec<u8>>,
+    /// Docker's `user[:group]`, looked up in the container's own passwd and group files
+    /// ([`runtime::CreateRequest::user`]); empty: `process.user`'s ids.
+    #[serde(default)]
+    pub user: String,
+    /// Supplementary groups, names or numbers, looked up likewise.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// Give the process a stdin that stays open; without it stdin is `/dev/null` (unless there is a terminal).
     pub open_stdin: bool,
     /// End the process's input when the first client that attached stdin goes.
@@ -59,6 +66,12 @@ pub struct Exec {
     /// Streams of the client that starts it; `None` (detached) gives it `/dev/null` three times.
     /// Streams that are not asked for are `/dev/null` too.
     pub attach: Option<Attach>,
+    /// As in [`Spawn::user`].
+    #[serde(default)]
+    pub user: String,
+    /// As in [`Spawn::groups`].
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// Compiled seccomp program; travels beside the JSON.
     #[serde(skip)]
     pub seccomp: Option<Vec<u8>>,

@@ -54,7 +54,7 @@ impl Reverse {
     /// The jump offset to `target` for an instruction pushed after at most one more has been put in between;
     /// writes a `ja` in reach when the target is too far.
     fn reachable(&mut self, target: Label) -> Label {
-        if self.distance(target) <= usize::from(u8::MAX) - 1 {
+        if self.distance(target) < usize::from(u8::MAX) {
             return target;
         }
         let k = self.distance(target) as u32;

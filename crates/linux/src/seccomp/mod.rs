@@ -51,7 +51,7 @@ pub struct Program {
 impl Program {
     /// A program from bytes that [`Program::as_bytes`] gave. `None` when they are no whole number of instructions.
     pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
-        (!bytes.is_empty() && bytes.len() % 8 == 0 && bytes.len() / 8 <= emit::MAX_INSTRUCTIONS)
+        (!bytes.is_empty() && bytes.len().is_multiple_of(8) && bytes.len() / 8 <= emit::MAX_INSTRUCTIONS)
             .then_some(Self { bytes })
     }
 

@@ -23,7 +23,7 @@ fn interpret(program: &Program, call: &Call) -> u32 {
             4 => call.arch,
             16..64 => {
                 let value = call.arguments[(at as usize - 16) / 8];
-                if at % 8 == 0 { value as u32 } else { (value >> 32) as u32 }
+                if at.is_multiple_of(8) { value as u32 } else { (value >> 32) as u32 }
             }
             other => panic!("load at {other}"),
         }

@@ -1,6 +1,15 @@
 //! The kernel as we use it; the only crate with unsafe.
 
 mod bpf_device;
+pub mod capabilities;
 pub mod cgroup;
+pub mod fd;
+pub mod fs;
+pub mod mount;
+pub mod namespace;
 pub mod netns;
+pub mod pidfd;
+pub mod process;
+pub mod pty;
+pub mod sealed;
 pub mod seccomp;

@@ -1,0 +1,193 @@
+//! Files whose paths somebody else chose: every lookup below a directory descriptor, by `openat2`.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+/// `f_type` of procfs (linux/magic.h).
+pub const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// `f_type` of devpts (linux/magic.h).
+pub const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+
+/// `openat2`, tried again when a rename elsewhere made the kernel unsure (EAGAIN), with a bound.
+fn openat2(
+    dir: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    mode: Mode,
+    resolve: ResolveFlags,
+) -> io::Result<OwnedFd> {
+    for _ in 0..128 {
+        match rustix::fs::openat2(dir, path, flags | OFlags::CLOEXEC, mode, resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(Errno::AGAIN.into())
+}
+
+/// Opens a directory as the root of lookups.
+pub fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Opens a path as if `root` were `/`: absolute paths, `..` and symbolic links stay within, magic links are refused.
+pub fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+    let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
+    openat2(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// Opens a relative path below `dir`; a symbolic link, `..` beyond `dir` or a mount point on the way is an error.
+pub fn open_beneath(dir: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    openat2(dir, path, flags, mode, resolve)
+}
+
+/// The directory at `path` within `root` (an `O_PATH` descriptor), made with its missing parents.
+///
+/// Symbolic links that exist are followed within the root; the names that are missing are made one by one below the
+/// descriptor reached so far, so that a link swapped in meanwhile cannot lead outside.
+pub fn make_dirs_in_root(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    match open_in_root(root, path, flags, Mode::empty()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => return other,
+    }
+    let (mut dir, missing) = deepest_existing(root, path)?;
+    for name in missing {
+        match rustix::fs::mkdirat(&dir, &name, mode) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        dir = openat2(
+            dir.as_fd(),
+            &name,
+            flags,
+            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+        )?;
+    }
+    Ok(dir)
+}
+
+/// The file at `path` within `root` (an `O_PATH` descriptor), made empty with its missing parents if it is not there.
+pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> io::Result<OwnedFd> {
+    match open_in_root(root, path, OFlags::PATH, Mode::empty()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => return other,
+    }
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let parent =
+        make_dirs_in_root(root, path.parent().unwrap_or(Path::new("/")), Mode::from_raw_mode(0o755))?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+    match rustix::fs::openat(&parent, name, flags, mode) {
+        Ok(_) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    openat2(
+        parent.as_fd(),
+        Path::new(name),
+        OFlags::PATH,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+    )
+}
+
+/// The deepest directory of `path` that exists, and the names below it that do not. `..` among the missing names is
+/// refused: there is nothing it could mean.
+fn deepest_existing(root: BorrowedFd<'_>, path: &Path) -> io::Result<(OwnedFd, Vec<PathBuf>)> {
+    let mut missing = Vec::new();
+    let mut rest = path;
+    loop {
+        let (Some(parent), Some(last)) = (rest.parent(), rest.components().next_back()) else {
+            return Ok((
+                open_in_root(root, Path::new("/"), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?,
+                reversed(missing),
+            ));
+        };
+        match last {
+            Component::Normal(name) => missing.push(PathBuf::from(name)),
+            Component::CurDir => {}
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "`..` below a directory that does not exist",
+                ));
+            }
+        }
+        rest = parent;
+        match open_in_root(root, rest, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
+            Ok(dir) => return Ok((dir, reversed(missing))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn reversed(mut list: Vec<PathBuf>) -> Vec<PathBuf> {
+    list.reverse();
+    list
+}
+
+/// Whether `fd` is on a file system of this type.
+pub fn is_on(fd: BorrowedFd<'_>, magic: u64) -> io::Result<bool> {
+    Ok(rustix::fs::fstatfs(fd)?.f_type as u64 == magic)
+}
+
+/// Whether `fd` is a character device with these numbers.
+pub fn is_char_device(fd: BorrowedFd<'_>, major: u32, minor: u32) -> io::Result<bool> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && stat.st_rdev == rustix::fs::makedev(major, minor))
+}
+
+/// Writes `bytes` to a file of procfs below `dir`, which must be on procfs; links and mounts on the way are refused, so
+/// that nothing planted there can catch or redirect the write (CVE-2025-52881). One write, as procfs wants it.
+pub fn write_proc(dir: BorrowedFd<'_>, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = open_beneath(dir, path, OFlags::WRONLY, Mode::empty())?;
+    if !is_on(file.as_fd(), PROC_SUPER_MAGIC)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not on procfs"));
+    }
+    match rustix::io::write(&file, bytes)? {
+        written if written == bytes.len() => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
+}
+
+/// Replaces a file: whoever reads it sees the old or the new content, even after a crash. `durable` waits for the disk.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}", std::process::id()));
+    let temporary = parent.join(temporary);
+    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let write = || -> io::Result<()> {
+        let mut file = std::fs::File::from(rustix::fs::open(&temporary, flags, Mode::from_raw_mode(mode))?);
+        file.write_all(bytes)?;
+        if durable {
+            file.sync_all()?;
+        }
+        std::fs::rename(&temporary, path)?;
+        if durable {
+            std::fs::File::open(parent)?.sync_all()?;
+        }
+        Ok(())
+    };
+    write().inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
+    })
+}
+
+/// Whether a path exists (following symbolic links), as seen by the caller.
+pub fn exists(path: &str) -> bool {
+    rustix::fs::statat(CWD, path, AtFlags::empty()).is_ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! Volumes of the `local` driver: directories `volumes/NAME/_data`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{OptionalExtension as _, Row, params};
+use types::Mount;
+
+use crate::{
+    db::{self, Durability},
+    error::{Error, IoContext, Result},
+    leases::{self, Resource},
+    paths,
+    store::Store,
+};
+
+/// One volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// Always `local` here.
+    pub driver: String,
+    /// The user's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Driver options: `type`, `device`, `o`.
+    pub options: BTreeMap<String, String>,
+    /// RFC 3339.
+    pub created_at: String,
+    /// Made for one container, without a name from the user.
+    pub anonymous: bool,
+    /// Its data.
+    pub mountpoint: PathBuf,
+}
+
+impl Volume {
+    /// The mount that shows the volume at `destination` in a container.
+    pub fn mount(&self, destination: &str) -> Mount {
+        let option = |key: &str| self.options.get(key).cloned().unwrap_or_default();
+        let split = |text: &str| text.split(',').filter(|o| !o.is_empty()).map(str::to_owned).collect();
+        let (kind, source, options): (String, String, Vec<String>) = if self.options.is_empty() {
+            ("bind".to_owned(), self.mountpoint.to_string_lossy().into_owned(), vec!["rbind".to_owned()])
+        } else {
+            (option("type"), option("device"), split(&option("o")))
+        };
+        let kind = if kind.is_empty() || kind == "none" { "bind".to_owned() } else { kind };
+        Mount { kind, source, destination: destination.to_owned(), options }
+    }
+}
+
+/// The volumes of one store.
+#[derive(Debug, Clone, Copy)]
+pub struct Volumes<'a> {
+    store: &'a Store,
+}
+
+impl<'a> Volumes<'a> {
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self { store }
+    }
+
+    /// Makes a volume. One of that name that is there already is returned as it is, with `false`.
+    pub fn create(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+        options: &BTreeMap<String, String>,
+        anonymous: bool,
+    ) -> Result<(Volume, bool)> {
+        check_name(name)?;
+        check_options(options)?;
+        // Two creates of one name must not both find it missing.
+        let _flight = self.store.flights().enter(&format!("volume {name}"));
+        if let Some(volume) = self.get(name)? {
+            return Ok((volume, false));
+        }
+        let data = self.data(name);
+        paths::make(data.parent().unwrap_or(&data), 0o701)?;
+        paths::make(&data, 0o755)?;
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).at("changing the mode of", &data)?;
+        let volume = Volume {
+            name: name.to_owned(),
+            driver: "local".to_owned(),
+            labels: labels.clone(),
+            options: options.clone(),
+            created_at: db::now(),
+            anonymous,
+            mountpoint: data,
+        };
+        let (labels, options) = (db::encode("labels", labels)?, db::encode("options", options)?);
+        self.store.db().write(Durability::Power, |tx| {
+            tx.prepare_cached("INSERT INTO volumes VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+                volume.name,
+                volume.driver,
+                labels,
+                options,
+                volume.created_at,
+                volume.anonymous
+            ])?;
+            Ok(())
+        })?;
+        Ok((volume, true))
+    }
+
+    /// The volume of this name.
+    pub fn get(&self, name: &str) -> Result<Option<Volume>> {
+        let row = self.store.db().read(|db| {
+            Ok(db.prepare_cached(&format!("{SELECT} WHERE name = ?1"))?.query_row([name], raw).optional()?)
+        })?;
+        row.map(|row| self.finish(row)).transpose()
+    }
+
+    /// All volumes, by name.
+    pub fn list(&self) -> Result<Vec<Volume>> {
+        let rows: Vec<Raw> = self.store.db().read(|db| {
+            let mut statement = db.prepare_cached(&format!("{SELECT} ORDER BY name"))?;
+            Ok(statement.query_map([], raw)?.collect::<Result<_, _>>()?)
+        })?;
+        rows.into_iter().map(|row| self.finish(row)).collect()
+    }
+
+    /// Where the volume's data lies, whether or not it exists.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.store.paths().volumes().join(name).join("_data")
+    }
+
+    /// Deletes a volume and its data. Refused while a lease is on it.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let _flight = self.store.flights().enter(&format!("volume {name}"));
+        self.store.db().write(Durability::Power, |tx| {
+            let holders = leases::holders(tx, &Resource::Volume(name.to_owned()))?;
+            if !holders.is_empty() {
+                return Err(Error::InUse { what: "volume", name: name.to_owned(), holders });
+            }
+            match tx.prepare_cached("DELETE FROM volumes WHERE name = ?1")?.execute([name])? {
+                0 => Err(Error::not_found("volume", name)),
+                _ => Ok(()),
+            }
+        })?;
+        let dir = self.store.paths().volumes().join(name);
+        self.store.discard(&dir)
+    }
+
+    /// Bytes in the volume, files only.
+    pub fn usage(&self, name: &str) -> Result<u64> {
+        Ok(crate::diff::measure(&self.data(name))?.bytes)
+    }
+
+    fn finish(&self, row: Raw) -> Result<Volume> {
+        Ok(Volume {
+            mountpoint: self.data(&row.name),
+            labels: db::decode("labels", &row.labels)?,
+            options: db::decode("options", &row.options)?,
+            name: row.name,
+            driver: row.driver,
+            created_at: row.created_at,
+            anonymous: row.anonymous,
+        })
+    }
+}
+
+const SELECT: &str = "SELECT name, driver, labels, options, created_at, anonymous FROM volumes";
+
+struct Raw {
+    name: String,
+    driver: String,
+    labels: String,
+    options: String,
+    created_at: String,
+    anonymous: bool,
+}
+
+fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+    Ok(Raw {
+        name: row.get(0)?,
+        driver: row.get(1)?,
+        labels: row.get(2)?,
+        options: row.get(3)?,
+        created_at: row.get(4)?,
+        anonymous: row.get(5)?,
+    })
+}
+
+/// Docker's rule for names, which also keeps them inside the directory.
+fn check_name(name: &str) -> Result<()> {
+    let mut bytes = name.bytes();
+    let ok = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && name.len() > 1
+        && name.len() <= 255
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+    if ok {
+        return Ok(());
+    }
+    Err(Error::Invalid(if name.len() == 1 {
+        "volume name is too short, names should be at least two alphanumeric characters".to_owned()
+    } else {
+        format!(
+            "{name:?} includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" \
+             are allowed. If you intended to pass a host directory, use absolute path"
+        )
+    }))
+}
+
+fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
+    for key in options.keys() {
+        if !matches!(key.as_str(), "type" | "device" | "o" | "size") {
+            return Err(Error::Invalid(format!("invalid option: {key:?}")));
+        }
+    }
+    if options.contains_key("size") {
+        return Err(Error::Unsupported("quota size requested but no quota support".to_owned()));
+    }
+    let kind = options.get("type").map_or("", String::as_str);
+    if !options.is_empty() && !options.contains_key("device") {
+        return Err(Error::Invalid("missing device in volume options".to_owned()));
+    }
+    if matches!(kind, "" | "none" | "bind") {
+        let device = options.get("device").map_or("", String::as_str);
+        if !options.is_empty() && !Path::new(device).is_absolute() {
+            return Err(Error::Invalid(format!("device {device:?} is not an absolute path")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_keep_their_facts_and_are_refused_while_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = crate::Options { snapshotter: Some("copy".to_owned()) };
+        let store = Store::open_with(dir.path(), &options).unwrap();
+        let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let (made, new) = store.volumes().create("data", &labels, &BTreeMap::new(), false).unwrap();
+        assert!(new && made.mountpoint.is_dir());
+        let (again, new) = store.volumes().create("data", &BTreeMap::new(), &BTreeMap::new(), false).unwrap();
+        assert_eq!((&again, new), (&made, false));
+        fs::write(made.mountpoint.join("f"), b"12345").unwrap();
+        assert_eq!(store.volumes().usage("data").unwrap(), 5);
+        store.leases().add("c", &Resource::Volume("data".to_owned())).unwrap();
+        assert!(matches!(store.volumes().remove("data"), Err(Error::InUse { .. })));
+        store.leases().remove("c").unwrap();
+        drop(store);
+        let store = Store::open_with(dir.path(), &options).unwrap();
+        assert_eq!(store.volumes().list().unwrap(), [made.clone()]);
+        store.volumes().remove("data").unwrap();
+        assert!(!made.mountpoint.exists());
+        assert!(store.volumes().remove("data").unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn bad_volume_names_and_options_are_refused() {
+        for bad in ["", "a", "../x", "a/b", ".x", "a b", &"a".repeat(256)] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+        let map = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>()
+        };
+        assert!(check_options(&map(&[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m")])).is_ok());
+        assert!(check_options(&map(&[("type", "none"), ("device", "x"), ("o", "bind")])).is_err());
+        assert!(check_options(&map(&[("colour", "red")])).is_err());
+        assert!(check_options(&map(&[("type", "nfs")])).is_err());
+    }
+}

@@ -1,0 +1,21 @@
+.PHONY: help quickstart test bench fmt
+.DEFAULT_GOAL := help
+
+help:
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
+
+quickstart: ## Installs what is missing, builds Wharf, and runs a container end to end on a private daemon, without network
+	@scripts/needs.sh quickstart
+	cargo build --release -p wharf
+	@scripts/quickstart.sh
+
+test: ## Installs what is missing and runs every check and test: format, lints, crate arrows, licences, unit, privileged, end to end
+	@scripts/needs.sh test
+	@scripts/test.sh
+
+bench: ## Builds a release and measures it beside the peers that are installed; see docs/performance.md
+	@scripts/needs.sh bench
+	cargo xtask bench
+
+fmt: ## Formats the code
+	cargo fmt --all

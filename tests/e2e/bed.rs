@@ -1,0 +1,295 @@
+//! A test bed: a daemon of one's own, clients for it, and a check that nothing is left.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before the test counts it as hanging. A bound, not a measurement.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Bed {
+    folder: tempfile::TempDir,
+    daemon: Option<Child>,
+    cgroup: String,
+    extra: Vec<String>,
+}
+
+/// What a client said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// The output of a command that must succeed.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
+        self.out.trim_end().to_owned()
+    }
+
+    /// The error of a command that must fail with `code`.
+    #[track_caller]
+    pub(crate) fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
+        self.err.trim_end().to_owned()
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// The repository's own folder.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tests/e2e lies in the repository").to_owned()
+}
+
+/// The binary under test: `WHARF_BIN`, or the one built beside this test.
+pub(crate) fn wharf_binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("WHARF_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let path = test.ancestors().nth(2).expect("tests lie in deps/").join("wharf");
+    assert!(path.exists(), "{} is missing: cargo build -p wharf", path.display());
+    path
+}
+
+/// The test image's root file system as a tar, made once per run.
+pub(crate) fn rootfs_tar() -> &'static Path {
+    static TAR: OnceLock<tempfile::TempPath> = OnceLock::new();
+    TAR.get_or_init(|| {
+        let mut file = tempfile::NamedTempFile::new().expect("make a temporary file");
+        let made = Command::new(repository().join("scripts/busybox-rootfs.sh")).output().expect("run the script");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        file.write_all(&made.stdout).expect("write the image");
+        file.into_temp_path()
+    })
+}
+
+impl Bed {
+    /// A daemon with `busybox:latest` in it.
+    pub(crate) fn new() -> Self {
+        let bed = Self::empty(&[]);
+        let tar = rootfs_tar().to_str().expect("temporary paths are text");
+        bed.docker(&["import", "--change", r#"CMD ["sh"]"#, tar, "busybox:latest"]).ok();
+        bed
+    }
+
+    /// A daemon without images, with `extra` arguments.
+    pub(crate) fn empty(extra: &[&str]) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mut bed = Self {
+            folder: tempfile::Builder::new().prefix("wharf-e2e-").tempdir_in("/var/tmp").expect("make a folder"),
+            daemon: None,
+            cgroup: format!("/wharf-e2e-{}-{number}", std::process::id()),
+            extra: extra.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        bed.start();
+        bed
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("wharf.sock")
+    }
+
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub(crate) fn start(&mut self) {
+        assert!(self.daemon.is_none(), "the daemon runs already");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("open the log");
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--"]).arg(wharf_binary()).arg("daemon").args(["-H", &self.host()]);
+        command.arg("--data-root").arg(self.path("data")).arg("--exec-root").arg(self.path("run"));
+        command.args(["--cgroup-parent", &self.cgroup, "--config-file"]).arg(self.path("daemon.json"));
+        std::fs::write(self.path("daemon.json"), "{}").expect("write the configuration");
+        command.args(&self.extra).stdin(Stdio::null()).stdout(log.try_clone().expect("clone")).stderr(log);
+        self.daemon = Some(command.spawn().expect("start the daemon"));
+        let deadline = Instant::now() + PATIENCE;
+        while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
+            assert!(Instant::now() < deadline, "the daemon does not answer:\n{}", self.log());
+            let ended = self.daemon.as_mut().and_then(|daemon| daemon.try_wait().ok().flatten());
+            assert!(ended.is_none(), "the daemon ended:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The daemon's process id: `unshare` replaces itself with the daemon.
+    pub(crate) fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("the daemon runs").id()
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status().expect("run kill");
+        assert!(sent.success());
+    }
+
+    /// SIGKILL, as a crash would.
+    pub(crate) fn crash(&mut self) {
+        self.signal("-KILL");
+        self.daemon.take().expect("the daemon runs").wait().expect("reap the daemon");
+    }
+
+    /// SIGTERM, as an init system would.
+    pub(crate) fn stop(&mut self) {
+        self.signal("-TERM");
+        self.daemon.take().expect("the daemon runs").wait().expect("reap the daemon");
+    }
+
+    fn client(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("DOCKER_HOST", self.host()).env("DOCKER_CONFIG", self.path("config"));
+        command.env("DOCKER_CLI_HINTS", "false").env("LC_ALL", "C").stdin(Stdio::null());
+        command
+    }
+
+    /// Docker's own client, ready to run.
+    pub(crate) fn docker_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.client(Path::new("docker"));
+        command.args(arguments);
+        command
+    }
+
+    /// Docker's own client.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Said {
+        self.docker_command(arguments).output().expect("run docker").into()
+    }
+
+    /// Docker's own client, with something on its standard input.
+    pub(crate) fn docker_with_input(&self, arguments: &[&str], input: &[u8]) -> Said {
+        let mut command = self.docker_command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("run docker");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let input = input.to_owned();
+        let writer = std::thread::spawn(move || {
+            // A client that ends early closes its end; what counts is what it then says.
+            let _closed = stdin.write_all(&input);
+        });
+        let output = child.wait_with_output().expect("wait for docker");
+        writer.join().expect("the writer does not panic");
+        output.into()
+    }
+
+    /// Our own client.
+    pub(crate) fn wharf(&self, arguments: &[&str]) -> Said {
+        self.client(&wharf_binary()).args(arguments).output().expect("run wharf").into()
+    }
+
+    /// Waits until `docker ARGUMENTS` prints `expect`.
+    #[track_caller]
+    pub(crate) fn until(&self, arguments: &[&str], expect: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = self.docker(arguments);
+            if said.out.trim_end() == expect {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{arguments:?}: want {expect:?}, last: {said:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Cgroups below this bed's parent that have not been removed.
+    fn leftover_cgroups(&self) -> Vec<PathBuf> {
+        let name = self.cgroup.trim_start_matches('/');
+        let roots = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+        let parents = roots.chain([PathBuf::from("/sys/fs/cgroup")]).map(|root| root.join(name));
+        let children = parents.filter_map(|parent| std::fs::read_dir(parent).ok()).flatten().flatten();
+        children.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    }
+
+    /// Processes whose command line or working directory names this bed's folder.
+    fn leftover_processes(&self) -> Vec<String> {
+        let folder = self.folder.path().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+            if Some(pid) == self.daemon.as_ref().map(Child::id) || pid == std::process::id() {
+                continue;
+            }
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if line.contains(&folder) {
+                found.push(format!("{pid}: {line}"));
+            }
+        }
+        found
+    }
+
+    /// Mounts of the host below this bed's folder.
+    fn leftover_mounts(&self) -> Vec<String> {
+        let folder = self.folder.path().to_string_lossy().into_owned();
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        mounts.lines().filter(|line| line.contains(&folder)).map(str::to_owned).collect()
+    }
+
+    fn remove_parent_cgroups(&self) {
+        let name = self.cgroup.trim_start_matches('/');
+        for entry in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            let _absent = std::fs::remove_dir(entry.path().join(name));
+        }
+        let _absent = std::fs::remove_dir(Path::new("/sys/fs/cgroup").join(name));
+    }
+
+    fn kill_what_is_left(&self) {
+        for cgroup in self.leftover_cgroups() {
+            for pid in std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default().lines() {
+                let _gone = Command::new("kill").args(["-KILL", pid]).output();
+            }
+        }
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log:\n{}", self.log());
+        }
+        if self.daemon.is_none() && !std::thread::panicking() {
+            self.start(); // a test may end with the daemon down; its containers still have to go
+        }
+        if self.daemon.is_some() {
+            let ids = self.docker(&["ps", "-aq", "--no-trunc"]).out;
+            let ids: Vec<&str> = ids.split_whitespace().collect();
+            if !ids.is_empty() {
+                let mut arguments = vec!["rm", "-f"];
+                arguments.extend(&ids);
+                self.docker(&arguments);
+            }
+            self.stop();
+        }
+        let left = [self.leftover_processes(), self.leftover_mounts()].concat();
+        let cgroups = self.leftover_cgroups();
+        self.kill_what_is_left();
+        self.remove_parent_cgroups();
+        if !std::thread::panicking() {
+            assert!(left.is_empty(), "left behind: {left:#?}");
+            assert!(cgroups.is_empty(), "left behind: {cgroups:#?}");
+        }
+    }
+}

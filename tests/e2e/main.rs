@@ -1,0 +1,13 @@
+//! End-to-end tests: one binary, one file per subject. Each test starts a daemon of its own on its own data root,
+//! socket, cgroup parent and network namespace, so tests run side by side and never meet; each fails when something
+//! of it is left behind.
+//!
+//! The clients are Docker's own command line and Python SDK, unmodified: if they fail, we are wrong.
+
+mod bed;
+mod containers;
+mod faults;
+mod images;
+mod parity;
+mod sdk;
+mod streams;

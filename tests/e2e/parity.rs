@@ -1,0 +1,37 @@
+//! The transcripts of a real Docker 28.5.2, where they lie beside the checkout (`../shared/parity`).
+
+use std::process::Command;
+
+use crate::bed::{Bed, repository, wharf_binary};
+
+/// Cases that are the same as Docker's. One that is listed and differs fails the test.
+const SAME: [&str; 4] = ["run_basic", "lifecycle", "exec", "logs"];
+
+fn run(client: Option<&std::path::Path>) {
+    let parity = repository().join("../shared/parity");
+    if !parity.join("run.py").exists() {
+        eprintln!("skipped: no transcripts beside this checkout");
+        return;
+    }
+    let bed = Bed::empty(&[]);
+    let mut command = Command::new("python3");
+    command.arg(parity.join("run.py")).args(["--dut", &bed.host()]);
+    if let Some(client) = client {
+        command.arg("--dut-cli").arg(client);
+    }
+    command.args(SAME.map(|case| parity.join(format!("cases/{case}.sh"))));
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = command.output().expect("run the transcripts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn privileged_dockers_client_sees_what_it_saw_of_docker() {
+    run(None);
+}
+
+#[test]
+fn privileged_our_client_prints_what_dockers_prints() {
+    run(Some(&wharf_binary()));
+}

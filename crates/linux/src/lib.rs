@@ -1,5 +1,6 @@
 //! The kernel as we use it; the only crate with unsafe.
 
+pub mod aside;
 mod bpf_device;
 pub mod capabilities;
 pub mod cgroup;
@@ -13,3 +14,4 @@ pub mod process;
 pub mod pty;
 pub mod sealed;
 pub mod seccomp;
+pub mod signalfd;

@@ -72,7 +72,7 @@ pub struct Exec {
     /// As in [`Spawn::groups`].
     #[serde(default)]
     pub groups: Vec<String>,
-    /// Compiled seccomp program; travels beside the JSON.
+    /// Compiled seccomp program; travels beside the JSON. `None`: no filter.
     #[serde(skip)]
     pub seccomp: Option<Vec<u8>>,
 }

@@ -6,16 +6,27 @@
 //! | `local` | the same names | Docker's `local`: length, protobuf `LogEntry`, length |
 //! | `none` | - | - |
 
+mod file;
+mod follow;
+mod json;
+mod local;
 mod options;
 mod reader;
+mod source;
+mod split;
+mod time;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use types::StreamKind;
 
 pub use options::validate;
 pub use reader::{Entry, Next, Reader, Select};
+pub use time::{rfc3339_fixed, rfc3339_nano};
+pub(crate) use writer::Writer;
 
 /// Where a container's output is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -63,4 +74,9 @@ impl LogDriver {
             Self::None => "none",
         }
     }
+}
+
+/// What entries call a stream.
+fn stream_name(stream: StreamKind) -> &'static str {
+    if stream == StreamKind::Stderr { "stderr" } else { "stdout" }
 }

@@ -1,0 +1,277 @@
+#!/usr/bin/env python3
+"""Measures Wharf beside its peers, in one run, and prints a Markdown table of medians.
+
+    bench.py [--n 30] [--only WORD] [--json FILE]        called by `cargo xtask bench`, after a release build
+
+Peers are whatever is there: a Docker daemon at $PEER_DOCKER_HOST (with its client $PEER_DOCKER, default docker), podman
+when $PEER_PODMAN names a command for it, and the OCI runtimes crun and runc on the PATH or in $PEER_RUNTIMES
+(name=command, comma-separated). Each measurement takes one sample of each engine in turn, so that what else the machine
+does falls on all alike. A loop is bounded; nothing leaves the machine; all that is made is removed. Needs root.
+"""
+import argparse, http.client, json, os, pathlib, shlex, shutil, socket, statistics, subprocess, sys, tempfile, time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+NULL = subprocess.DEVNULL
+
+
+class Unix(http.client.HTTPConnection):
+    """HTTP over a unix socket, one connection."""
+
+    def __init__(self, path):
+        super().__init__('localhost')
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+    def call(self, method, path, body=None):
+        data = None if body is None else json.dumps(body)
+        self.request(method, '/v1.44' + path, data, {'Content-Type': 'application/json'} if data else {})
+        answer = self.getresponse()
+        content = answer.read()
+        if answer.status >= 400:
+            raise RuntimeError(f'{method} {path}: {answer.status} {content[:200]!r}')
+        return json.loads(content) if content[:1] in (b'{', b'[') else content
+
+
+class Engine:
+    def __init__(self, name, client, host):
+        self.name, self.client, self.host = name, client, host
+        self.env = dict(os.environ, DOCKER_HOST=host, DOCKER_CLI_HINTS='false') if host else dict(os.environ)
+
+    def cli(self, *words, check=True):
+        done = subprocess.run([*self.client, *words], env=self.env, stdin=NULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if check and done.returncode:
+            raise RuntimeError(f'{self.name} {words}: {done.stderr.decode()[-300:]}')
+        return done.stdout.decode().strip()
+
+    def http(self):
+        return Unix(self.host.removeprefix('unix://'))
+
+
+def ms(function):
+    start = time.perf_counter()
+    function()
+    return (time.perf_counter() - start) * 1e3
+
+
+def pss_kib(pids):
+    total = 0
+    for pid in pids:
+        try:
+            for line in open(f'/proc/{pid}/smaps_rollup'):
+                if line.startswith('Pss:'):
+                    total += int(line.split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return total
+
+
+def wake_ups(pids):
+    return sum(int(line.split()[1]) for pid in pids for thread in pathlib.Path(f'/proc/{pid}/task').iterdir()
+               for line in open(thread / 'status') if 'voluntary_ctxt_switches' in line)
+
+
+class Bench:
+    def __init__(self, arguments):
+        self.n, self.only, self.rows = arguments.n, arguments.only, []
+
+    def compare(self, what, functions, n=None, unit='ms'):
+        """One row: `functions` is engine name -> callable that gives one sample."""
+        if self.only and self.only not in what:
+            return
+        samples = {name: [] for name in functions}
+        for turn in range((n or self.n) + 2):
+            for name, function in functions.items():
+                value = function()
+                if turn >= 2:  # the first two warm caches
+                    samples[name].append(value)
+        row = {name: {'n': len(values), 'median': statistics.median(values), 'min': min(values)} for name, values in samples.items()}
+        self.rows.append((what, unit, row))
+        print(f'{what}: ' + ', '.join(f"{name} {value['median']:.2f}" for name, value in row.items()) + f' {unit}', file=sys.stderr)
+
+    def table(self):
+        names = []
+        for _, _, row in self.rows:
+            names += [name for name in row if name not in names]
+        lines = ['| | ' + ' | '.join(names) + ' |', '|---|' + '---:|' * len(names)]
+        for what, unit, row in self.rows:
+            cells = [f"{row[name]['median']:.{1 if row[name]['median'] >= 10 else 2}f} ({row[name]['min']:.{1 if row[name]['min'] >= 10 else 2}f})" if name in row else '' for name in names]
+            lines.append(f'| {what}, {unit} | ' + ' | '.join(cells) + ' |')
+        return '\n'.join(lines)
+
+
+def api_cycle(connection):
+    made = connection.call('POST', '/containers/create', {'Image': 'busybox', 'Cmd': ['true'], 'HostConfig': {'NetworkMode': 'none'}})['Id']
+    connection.call('POST', f'/containers/{made}/start')
+    connection.call('POST', f'/containers/{made}/wait')
+    connection.call('DELETE', f'/containers/{made}')
+
+
+def api_exec(connection, container):
+    made = connection.call('POST', f'/containers/{container}/exec', {'Cmd': ['true'], 'AttachStdout': True})['Id']
+    connection.call('POST', f'/exec/{made}/start', {'Detach': False})
+    # The stream ends the connection; its end is the process's.
+    connection.close()
+
+
+def bundle(work, rootfs_tar):
+    root = work / 'bundle' / 'rootfs'
+    root.mkdir(parents=True)
+    subprocess.run(['tar', '-C', root, '-xf', rootfs_tar], check=True)
+    wharf = binary()
+    subprocess.run([wharf, 'runtime', 'spec', '--bundle', root.parent], check=True)
+    config = json.loads((root.parent / 'config.json').read_text())
+    config['process']['args'], config['process']['terminal'] = ['/bin/true'], False
+    (root.parent / 'config.json').write_text(json.dumps(config))
+    return root.parent
+
+
+def binary():
+    host = next(line.split()[1] for line in subprocess.check_output(['rustc', '-vV'], text=True).splitlines() if line.startswith('host:'))
+    return str(ROOT / 'target' / host / 'release' / 'wharf')
+
+
+def family(pid):
+    """A process and all below it, and the zygote and supervisors that were its children."""
+    found, todo = [], [pid]
+    while todo:
+        one = todo.pop()
+        found.append(one)
+        try:
+            todo += [int(child) for task in os.listdir(f'/proc/{one}/task') for child in open(f'/proc/{one}/task/{task}/children').read().split()]
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--n', type=int, default=30)
+    parser.add_argument('--only')
+    parser.add_argument('--json', type=pathlib.Path)
+    arguments = parser.parse_args()
+    bench = Bench(arguments)
+    work = pathlib.Path(tempfile.mkdtemp(prefix='wharf-bench-', dir='/var/tmp'))
+    wharf, daemon = binary(), None
+    host = f'unix://{work}/wharf.sock'
+    command = ['unshare', '--net', '--', wharf, 'daemon', '-H', host, '--data-root', f'{work}/data', '--exec-root', f'{work}/run']
+
+    def start():
+        nonlocal daemon
+        begin = time.perf_counter()
+        daemon = subprocess.Popen(command, stdin=NULL, stdout=NULL, stderr=open(work / 'log', 'a'))
+        while True:
+            try:
+                connection = Unix(f'{work}/wharf.sock')
+                connection.call('GET', '/_ping')
+                connection.close()
+                return (time.perf_counter() - begin) * 1e3
+            except (OSError, http.client.HTTPException):
+                if time.perf_counter() - begin > 30:
+                    raise RuntimeError('the daemon does not answer: ' + (work / 'log').read_text()[-500:])
+                time.sleep(0.0005)
+
+    def stop():
+        daemon.terminate()
+        daemon.wait()
+
+    try:
+        rootfs = work / 'rootfs.tar'
+        with open(rootfs, 'wb') as file:
+            subprocess.run([ROOT / 'scripts/busybox-rootfs.sh'], stdout=file, check=True)
+        start()
+        us = Engine('wharf', [wharf], host)
+        engines = [us]
+        if os.environ.get('PEER_DOCKER_HOST'):
+            engines.append(Engine('docker', shlex.split(os.environ.get('PEER_DOCKER', 'docker')), os.environ['PEER_DOCKER_HOST']))
+        if os.environ.get('PEER_PODMAN'):
+            engines.append(Engine('podman', shlex.split(os.environ['PEER_PODMAN']), None))
+        for engine in engines:
+            with open(rootfs, 'rb') as file:
+                subprocess.run([*engine.client, 'import', '-', 'busybox:latest'], env=engine.env, stdin=file, stdout=NULL, check=True)
+        docker_client = Engine('wharf, docker client', [shutil.which('docker') or 'docker'], host)
+        clients = engines + ([docker_client] if shutil.which('docker') else [])
+        run = lambda engine, *extra: lambda: ms(lambda: engine.cli('run', '--rm', *extra, 'busybox', 'true'))
+        bench.compare('`run --rm busybox true`, bridge network', {e.name: run(e) for e in clients})
+        bench.compare('`run --rm --network none busybox true`', {e.name: run(e, '--network', 'none') for e in clients})
+        with_api = [engine for engine in engines if engine.host]
+        connections = {engine.name: engine.http() for engine in with_api}
+        bench.compare('API create+start+wait+remove, one connection, no network', {name: (lambda c=c: ms(lambda: api_cycle(c))) for name, c in connections.items()}, n=max(arguments.n, 50))
+        for engine in engines:
+            engine.cli('run', '-d', '--name', 'wharf-bench-target', '--network', 'none', 'busybox', 'sleep', '100000')
+        bench.compare('API exec of true', {name: (lambda c=c: ms(lambda: api_exec(c, 'wharf-bench-target'))) for name, c in connections.items()})
+        bench.compare('`exec` of true', {e.name: (lambda e=e: ms(lambda: e.cli('exec', 'wharf-bench-target', 'true'))) for e in clients})
+        for engine in engines:
+            engine.cli('rm', '-f', 'wharf-bench-target')
+
+        def remove_fifty(engine):
+            names = [f'wharf-bench-{number}' for number in range(50)]
+            for name in names:
+                engine.cli('run', '-d', '--name', name, 'busybox', 'sleep', '100000')
+            return ms(lambda: engine.cli('rm', '-f', *names))
+        bench.compare('`rm -f` of 50 running containers', {e.name: (lambda e=e: remove_fifty(e)) for e in engines}, n=3)
+
+        runtimes = {'wharf': [wharf, 'runtime']}
+        for name in ('crun', 'runc'):
+            if shutil.which(name):
+                runtimes[name] = [name]
+        for pair in filter(None, os.environ.get('PEER_RUNTIMES', '').split(',')):
+            name, _, words = pair.partition('=')
+            runtimes[name] = shlex.split(words)
+        made, number = bundle(work, rootfs), [0]
+
+        def run_bundle(words):
+            number[0] += 1
+            return ms(lambda: subprocess.run([*words, 'run', '--bundle', str(made), f'wharf-bench-{number[0]}'], stdin=NULL, stdout=NULL, check=True))
+        functions = {}
+        for name, words in runtimes.items():
+            try:
+                run_bundle(words)
+                functions[name] = lambda words=words: run_bundle(words)
+            except subprocess.CalledProcessError:
+                print(f'{name} does not run here', file=sys.stderr)
+        if os.environ.get('FLOOR'):  # a compiled floor.c: what the kernel alone costs
+            functions['kernel floor'] = lambda: ms(lambda: subprocess.run([os.environ['FLOOR'], str(made / 'rootfs'), str(work / 'floor'), '1', 'once'], stdout=NULL, check=True))
+            (work / 'floor').mkdir()
+        bench.compare('OCI `run` of a bundle, whole process', functions)
+
+        time.sleep(2)
+        processes = family(daemon.pid)
+        before = wake_ups(processes)
+        idle = pss_kib(processes)
+        time.sleep(10)
+        ups = wake_ups(family(daemon.pid)) - before
+        bench.rows.append(('idle daemon and zygote, PSS', 'MiB', {'wharf': {'n': 1, 'median': idle / 1024, 'min': idle / 1024}}))
+        bench.rows.append(('wake-ups of the idle daemon in 10 s', 'times', {'wharf': {'n': 1, 'median': ups, 'min': ups}}))
+        names = [f'wharf-bench-{turn}' for turn in range(50)]
+        for name in names:
+            us.cli('run', '-d', '--name', name, 'busybox', 'sleep', '100000')
+        users = {int(us.cli('inspect', '-f', '{{.State.Pid}}', name)) for name in names}
+        parents = {int(open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[1]) for pid in users}
+        loaded = pss_kib(set(family(daemon.pid)) - users | parents)
+        bench.rows.append(('50 running containers: what they add, PSS', 'MiB', {'wharf': {'n': 1, 'median': (loaded - idle) / 1024, 'min': (loaded - idle) / 1024}}))
+        each = pss_kib(parents) / len(parents) / 1024
+        bench.rows.append(('one supervisor of 50, PSS', 'MiB', {'wharf': {'n': 50, 'median': each, 'min': each}}))
+        us.cli('rm', '-f', *names)
+        stop()
+
+        def restart():
+            took = start()
+            stop()
+            return took
+        bench.compare('daemon start to first `_ping`', {'wharf': restart}, n=20)
+        print(f"\nMedian (minimum) of at least {arguments.n} samples, taken in turns; load {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs, Linux {os.uname().release}, {time.strftime('%Y-%m-%d')}.\n")
+        print(bench.table())
+        if arguments.json:
+            arguments.json.write_text(json.dumps([{'what': w, 'unit': u, 'engines': r} for w, u, r in bench.rows], indent=1))
+    finally:
+        if daemon and daemon.poll() is None:
+            subprocess.run(f"DOCKER_HOST={host} {wharf} ps -aq | DOCKER_HOST={host} xargs -r {wharf} rm -f", shell=True, stdout=NULL, stderr=NULL)
+            stop()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == '__main__':
+    main()

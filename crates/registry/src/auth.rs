@@ -153,7 +153,10 @@ impl Shared {
         if url.scheme() != "https" && !(url.scheme() == "http" && endpoint.insecure) {
             return Err(unusable("refused to send credentials over plain HTTP".to_owned()));
         }
-        let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        let host = match (url.host_str().unwrap_or_default(), url.port()) {
+            (host, Some(port)) => format!("{host}:{port}"),
+            (host, None) => host.to_owned(),
+        };
         let realm_host = Endpoint {
             url: format!("{}://{host}", url.scheme()),
             mirror: false,

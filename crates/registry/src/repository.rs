@@ -16,6 +16,8 @@ use crate::{Credentials, Error};
 
 /// No honest manifest is larger (distribution's own limit).
 const MANIFEST_MAX: u64 = 4 << 20;
+/// A registry that pages for ever is left after so many.
+const TAG_PAGES_MAX: usize = 1000;
 const ERROR_BODY_MAX: u64 = 64 << 10;
 /// The longest that a `Retry-After` makes us wait.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
@@ -106,6 +108,33 @@ impl Repository {
             Some(wanted) if *wanted != digest => Err(Error::ManifestDigest(wanted.clone())),
             _ => Ok(Fetched { media_type, digest, bytes }),
         }
+    }
+
+    /// All tags, following the pages.
+    pub async fn tags(&self) -> Result<Vec<String>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Page {
+            #[serde(default)]
+            tags: Option<Vec<String>>,
+        }
+        let mut tags = Vec::new();
+        let mut path = "tags/list".to_owned();
+        for _ in 0..TAG_PAGES_MAX {
+            let answer = self.ask(Method::GET, &path, &[]).await?;
+            let next = answer.headers().get(header::LINK).and_then(|value| value.to_str().ok()).and_then(next_query);
+            let body = read_limited(answer, "Get", MANIFEST_MAX, || "tag list".to_owned()).await?;
+            let page: Page = serde_json::from_slice(&body).map_err(|error| Error::Body {
+                status: 200,
+                cause: error.to_string(),
+                body: String::from_utf8_lossy(&body).chars().take(256).collect(),
+            })?;
+            tags.extend(page.tags.unwrap_or_default());
+            match next {
+                Some(query) => path = format!("tags/list?{query}"),
+                None => break,
+            }
+        }
+        Ok(tags)
     }
 
     /// Opens a blob at `offset`. The answer is 200 (from the start) or 206 (from `offset`).
@@ -204,6 +233,13 @@ impl Repository {
             return Err(Error::from_answer(status, &authenticate, &body));
         }
     }
+}
+
+/// The query of the next page in `</v2/x/tags/list?last=b&n=2>; rel="next"` (RFC 8288).
+fn next_query(link: &str) -> Option<String> {
+    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let (_, query) = target.split_once('?')?;
+    (parameters.contains("rel=\"next\"") || parameters.contains("rel=next")).then(|| query.to_owned())
 }
 
 /// A manifest is asked for again when the registry was there but not well. Without even a connection Docker

@@ -6,20 +6,38 @@
 //! ```
 //!
 //! Words: an *image* is a config (its digest is the image id) with layers; a *name* is a tag or a repository digest
-//! that points to it; an image without a tag is *dangling*. What a container uses it holds by a lease in the store:
-//! nothing here asks `Containers`.
+//! that points to it; an image without a name is *dangling*. What a container uses it holds by a lease in the store,
+//! and [`Images::set_running`] tells which of these run: nothing here asks `Containers`.
 
+mod changes;
+mod downloads;
+mod glob;
+mod inspect;
+mod layers;
+mod list;
+mod load;
 mod names;
 mod progress;
+mod prune;
+mod pull;
+mod remove;
+mod tag;
+#[cfg(test)]
+mod tests;
 mod view;
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use store::Store;
-use types::{Digest, ImageRef, Platform, Result};
+use store::{ImageRecord, Store};
+use types::{ContainerId, Digest, Error, Platform, Result};
 
-use crate::{Events, Filters};
+use crate::Events;
+use downloads::Downloads;
 
+pub use load::ImportRequest;
+/// Who we are for a registry: doors use no crate below the engine.
+pub use registry::Credentials;
 pub use progress::{Detail, Progress, ProgressStream};
 pub use view::{
     HistoryEntry, ImageDetails, ImageSummary, ListRequest, Pruned, PullRequest, Removed, ResolvedImage,
@@ -34,6 +52,9 @@ struct Shared {
     client: registry::Client,
     events: Events,
     settings: ImageSettings,
+    downloads: Downloads,
+    /// Running containers and the image of each. A std mutex: never held across an await or a system call.
+    running: Mutex<HashMap<ContainerId, Digest>>,
 }
 
 /// Settings of the images part, from `daemon.json`.
@@ -41,7 +62,7 @@ struct Shared {
 pub struct ImageSettings {
     /// How to reach registries.
     pub registry: registry::Options,
-    /// `max-concurrent-downloads`: layers per pull.
+    /// `max-concurrent-downloads`: layers of one pull that are fetched at once.
     pub concurrent_downloads: usize,
 }
 
@@ -61,102 +82,108 @@ impl Images {
     /// Images over an open store.
     pub fn new(store: Arc<Store>, events: Events, settings: ImageSettings) -> Self {
         let client = registry::Client::new(settings.registry.clone());
-        Self(Arc::new(Shared { store, client, events, settings }))
-    }
-}
-
-fn todo<T>(what: &str) -> Result<T> {
-    Err(crate::error::later(what))
-}
-
-impl Images {
-    /// Pulls an image; dropping the stream cancels.
-    pub fn pull(&self, request: PullRequest) -> ProgressStream {
-        let _ = (request, &self.0.store, &self.0.client, &self.0.events);
-        ProgressStream::spawn(|_| async { todo("pull") })
+        let downloads = Downloads::new(settings.concurrent_downloads);
+        Self(Arc::new(Shared { store, client, events, settings, downloads, running: Mutex::default() }))
     }
 
-    /// Loads a docker-archive or OCI archive (plain, gzip, zstd). With `quiet` only the `Loaded image` lines come.
-    pub fn load<R>(&self, archive: R, quiet: bool) -> ProgressStream
-    where
-        R: tokio::io::AsyncRead + Send + Unpin + 'static,
-    {
-        let _ = (archive, quiet);
-        ProgressStream::spawn(|_| async { todo("load") })
-    }
-
-    /// Makes an image of one layer from a root file system archive. The last event's status is the image id.
-    pub fn import<R>(&self, archive: R, request: ImportRequest) -> ProgressStream
-    where
-        R: tokio::io::AsyncRead + Send + Unpin + 'static,
-    {
-        let _ = (archive, request);
-        ProgressStream::spawn(|_| async { todo("import") })
-    }
-
-    /// Images, newest first.
-    pub async fn list(&self, request: ListRequest) -> Result<Vec<ImageSummary>> {
-        let _ = request;
-        todo("list")
-    }
-
-    /// All about the image that `name` (reference, id or prefix) means.
-    pub async fn inspect(&self, name: &str) -> Result<ImageDetails> {
-        let _ = name;
-        todo("inspect")
+    /// Containers say here which image they run from, and that they stopped (`None`): a running container forbids the
+    /// removal of its image, a stopped one can be overruled. Kept in memory only, because who runs is known anew after
+    /// every start of the daemon.
+    pub fn set_running(&self, container: &ContainerId, image: Option<&Digest>) {
+        let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match image {
+            Some(image) => running.insert(container.clone(), image.clone()),
+            None => running.remove(container),
+        };
     }
 
     /// The image for a new container. `NotFound` is the cue for the client to pull.
     pub async fn resolve(&self, name: &str, platform: Option<&Platform>) -> Result<ResolvedImage> {
-        let _ = (name, platform);
-        todo("resolve")
+        let (text, wanted) = (name.to_owned(), platform.cloned());
+        self.blocking(move |shared| {
+            let record = shared.find(&text)?;
+            let config = record.parsed()?;
+            let platform = Platform {
+                os: if config.os.is_empty() { "linux".to_owned() } else { config.os.clone() },
+                architecture: config.architecture.clone(),
+                variant: config.variant.clone(),
+                os_version: config.os_version.clone(),
+            };
+            if let Some(wanted) = wanted.filter(|wanted| !platform.runs_on(wanted)) {
+                return Err(Error::not_found(format!(
+                    "image with reference {text} was found but its platform ({platform}) does not match the specified \
+                     platform ({wanted})"
+                )));
+            }
+            Ok(ResolvedImage { id: record.id.clone(), chain_id: record.top().cloned(), config, platform })
+        })
+        .await
     }
 
-    /// The current familiar name of an image for `ps` and `inspect`: what `typed` means now, else the short id.
-    pub async fn display_name(&self, id: &Digest, typed: &str) -> String {
-        let _ = id;
-        typed.to_owned()
-    }
-
-    /// The steps that made an image, newest first.
-    pub async fn history(&self, name: &str) -> Result<Vec<HistoryEntry>> {
-        let _ = name;
-        todo("history")
-    }
-
-    /// Gives the image `name` the name `target` (`repo` and `tag` of the API).
-    pub async fn tag(&self, name: &str, repository: &str, tag: &str) -> Result<()> {
-        let _ = (name, repository, tag);
-        todo("tag")
-    }
-
-    /// Removes a name or an image by Docker's rules. `prune` also removes untagged parents.
-    pub async fn remove(&self, name: &str, force: bool, prune: bool) -> Result<Vec<Removed>> {
-        let _ = (name, force, prune);
-        todo("remove")
-    }
-
-    /// Removes dangling images (or, with `dangling=false`, all unused ones) that match `until` and `label`.
-    pub async fn prune(&self, filters: Filters) -> Result<Pruned> {
-        let _ = filters;
-        todo("prune")
+    /// The id that `name` means now, for filters and for `ps`.
+    pub async fn id_of(&self, name: &str) -> Result<Digest> {
+        let text = name.to_owned();
+        self.blocking(move |shared| Ok(shared.find(&text)?.id)).await
     }
 
     /// How many images there are, for `info`.
-    pub async fn count(&self) -> usize {
-        0
+    pub async fn count(&self) -> Result<usize> {
+        self.blocking(|shared| Ok(shared.store.images().list()?.len())).await
+    }
+
+    /// Runs store work on a blocking thread.
+    async fn blocking<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Shared) -> Result<T> + Send + 'static,
+    {
+        let shared = self.0.clone();
+        match tokio::task::spawn_blocking(move || work(&shared)).await {
+            Ok(outcome) => outcome,
+            Err(died) => Err(Error::internal(format!("the operation was interrupted: {died}"))),
+        }
     }
 }
 
-/// What `POST /images/create?fromSrc=` asks for.
-#[derive(Debug, Clone, Default)]
-pub struct ImportRequest {
-    /// Name to give; none if `None`.
-    pub reference: Option<ImageRef>,
-    /// Dockerfile instructions applied to the config (`CMD`, `ENV`, ...).
-    pub changes: Vec<String>,
-    /// Comment of its history entry.
-    pub message: String,
-    /// Platform of its config; the host's if none.
-    pub platform: Option<Platform>,
+impl Shared {
+    /// What a user means, with Docker's words if there is no such image.
+    fn find(&self, text: &str) -> Result<ImageRecord> {
+        names::check(text)?;
+        self.store.images().resolve(text).map_err(|error| match error {
+            store::Error::NotFound { .. } => names::missing(text),
+            other => other.into(),
+        })
+    }
+
+    /// Tells the world. `name` is what Docker gives as the actor's name: a reference, or the id.
+    fn publish(&self, action: &str, actor: &str, name: &str, record: &ImageRecord) {
+        let labels = record.parsed().ok().and_then(|config| config.config).and_then(|config| config.labels);
+        let mut attributes: BTreeMap<String, String> = labels.unwrap_or_default();
+        attributes.insert("name".to_owned(), name.to_owned());
+        self.events.publish("image", action, actor, attributes);
+    }
+
+    /// Containers with a lease on the image, running ones first.
+    fn users(&self, image: &Digest) -> Result<Vec<User>> {
+        let holders = self.store.images().holders(image)?;
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut users: Vec<User> = holders
+            .into_iter()
+            .map(|id| User { running: id.parse().is_ok_and(|id: ContainerId| running.contains_key(&id)), id })
+            .collect();
+        users.sort_by_key(|user| !user.running);
+        Ok(users)
+    }
+}
+
+/// A container that uses an image.
+struct User {
+    id: String,
+    running: bool,
+}
+
+impl User {
+    fn short(&self) -> &str {
+        self.id.get(..12).unwrap_or(&self.id)
+    }
 }

@@ -33,6 +33,14 @@ pub(crate) fn missing(text: &str) -> Error {
     crate::error::no_such_image(&shown)
 }
 
+/// What can be neither a reference nor an id is refused before anyone looks for it.
+pub(crate) fn check(text: &str) -> Result<()> {
+    match text.parse::<ImageRef>() {
+        Err(error) if id_prefix(text).is_none() => Err(invalid(error)),
+        _ => Ok(()),
+    }
+}
+
 /// `sha256:...` is an id, never a repository called sha256.
 fn looks_like_id(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()))

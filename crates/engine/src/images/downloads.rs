@@ -1,0 +1,77 @@
+//! Downloads across all pulls: bounded in number, and one per blob however many ask for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use registry::{DownloadStep, Repository};
+use store::Store;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore, watch};
+use types::{Descriptor, Digest};
+
+/// What is being fetched or unpacked at the moment.
+#[derive(Debug)]
+pub(super) struct Downloads {
+    slots: Semaphore,
+    /// By blob digest, or by chain id for unpacking. Dead entries are dropped whenever a new one comes.
+    turns: Mutex<HashMap<Digest, Weak<Turn>>>,
+}
+
+/// Whose turn it is for one digest, and how far that one is.
+#[derive(Debug)]
+struct Turn {
+    lock: Arc<AsyncMutex<()>>,
+    step: watch::Sender<DownloadStep>,
+}
+
+impl Downloads {
+    pub(super) fn new(concurrent: usize) -> Self {
+        Self { slots: Semaphore::new(concurrent.max(1)), turns: Mutex::default() }
+    }
+
+    /// Fetches a blob into the store. `report` also hears of the progress of somebody else's download of it. When that
+    /// one is cancelled, the next in line goes on where it stopped.
+    pub(super) async fn fetch(
+        &self,
+        repository: &Repository,
+        store: &Arc<Store>,
+        descriptor: &Descriptor,
+        mut report: impl FnMut(DownloadStep),
+    ) -> Result<(), registry::Error> {
+        let turn = self.turn(&descriptor.digest);
+        let mut steps = turn.step.subscribe();
+        let taken = turn.lock.clone().lock_owned();
+        tokio::pin!(taken);
+        let _mine = loop {
+            tokio::select! {
+                biased;
+                guard = &mut taken => break guard,
+                Ok(()) = steps.changed() => report(*steps.borrow_and_update()),
+            }
+        };
+        // Never closed, so this cannot fail.
+        let _slot = self.slots.acquire().await;
+        repository
+            .fetch_blob(store, descriptor, |step| {
+                turn.step.send_replace(step);
+                report(step);
+            })
+            .await
+    }
+
+    /// The right to unpack the layer with this chain id.
+    pub(super) async fn unpack_turn(&self, chain_id: &Digest) -> OwnedMutexGuard<()> {
+        let turn = self.turn(chain_id);
+        turn.lock.clone().lock_owned().await
+    }
+
+    fn turn(&self, digest: &Digest) -> Arc<Turn> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(digest).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Turn { lock: Arc::default(), step: watch::Sender::new(DownloadStep::Bytes(0)) });
+        turns.insert(digest.clone(), Arc::downgrade(&turn));
+        turn
+    }
+}

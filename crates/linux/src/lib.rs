@@ -1,5 +1,6 @@
 //! The kernel as we use it; the only crate with unsafe.
 
+pub mod activation;
 pub mod aside;
 mod bpf_device;
 pub mod capabilities;

@@ -69,7 +69,7 @@ pub enum Error {
         port: u16,
     },
     /// Another program has the port.
-    #[error("failed to bind host port for {ip}:{port}/{protocol}: {source}", ip = bracketed(ip))]
+    #[error("failed to bind host port {ip}:{port}/{protocol}: {reason}", ip = bracketed(ip), reason = plain(source))]
     PortBind {
         /// Host address.
         ip: IpAddr,
@@ -122,7 +122,22 @@ fn bracketed(ip: &IpAddr) -> String {
     }
 }
 
+/// The kernel's reason as Docker has it: lower case, without the number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
 impl Error {
+    /// Whether the kernel said that something is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        use rustix::io::Errno;
+        matches!(self, Self::Kernel { source, .. }
+            if [Errno::NOENT, Errno::NODEV].iter().any(|errno| source.raw_os_error() == Some(errno.raw_os_error())))
+    }
+
     /// A kernel error with what was attempted.
     pub(crate) fn kernel(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Kernel { what: what.into(), source: source.into() }

@@ -25,7 +25,7 @@ mod bridge;
 mod config;
 mod endpoint;
 mod error;
-pub mod firewall;
+mod firewall;
 mod hosts;
 pub mod ipam;
 mod namespace;

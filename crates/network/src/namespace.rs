@@ -1,9 +1,160 @@
-//! Network namespaces as file descriptors.
+//! Network namespaces as file descriptors, and a small pool of them made ahead.
+//!
+//! A new namespace costs about half a millisecond, so a few are kept ready. One thread refills the pool; it sleeps on a
+//! condition variable and wakes only when one has been taken.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::netlink::message::Batch;
+use crate::netlink::{Socket, route};
 use crate::{Error, Result};
+
+/// A new namespace and a netlink socket that acts in it, so that nobody has to enter it later. `lo` is up.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    pub(crate) fd: OwnedFd,
+    pub(crate) route: Socket,
+}
+
+impl Namespace {
+    /// Makes one, in a thread of its own: the caller's namespace does not change.
+    pub(crate) fn new() -> Result<Self> {
+        let made = thread::Builder::new()
+            .name("netns".to_owned())
+            .stack_size(64 * 1024)
+            .spawn(make)
+            .map_err(|error| Error::kernel("start a thread for a network namespace", error))?
+            .join();
+        match made {
+            Ok(made) => made.map_err(|error| Error::kernel("make a network namespace", error)),
+            Err(_) => Err(Error::kernel("make a network namespace", io::Error::other("its thread panicked"))),
+        }
+    }
+}
+
+/// Moves this thread into a new namespace and sets that up. The thread must end or move away afterwards: while it stays
+/// it keeps the namespace, with its interfaces, alive.
+fn make() -> io::Result<Namespace> {
+    linux::netns::unshare_network()?;
+    let fd = OwnedFd::from(File::open("/proc/thread-self/ns/net")?);
+    let mut route = Socket::route()?;
+    let mut batch = Batch::new();
+    // `lo` is the first interface of every namespace.
+    route::put_up(&mut batch, 1);
+    route.request(&mut batch)?;
+    // An interface that comes later has no IPv6 until its network gives it an address; `lo` keeps its own. A kernel
+    // without IPv6 has no such file.
+    match fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1") {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(Namespace { fd, route })
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: Vec<Namespace>,
+    closed: bool,
+    /// The last attempt to make one failed: the filler rests until somebody asks again.
+    failed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// At most `size` namespaces, ready to be taken. They vanish with it.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    size: usize,
+}
+
+impl Pool {
+    /// Starts to fill a pool, off the caller's path.
+    pub(crate) fn new(size: usize) -> Self {
+        let shared = Arc::new(Shared::default());
+        if size > 0 {
+            let filler = Arc::clone(&shared);
+            let started = thread::Builder::new()
+                .name("netns-pool".to_owned())
+                .stack_size(64 * 1024)
+                .spawn(move || fill(&filler, size));
+            if let Err(error) = started {
+                // Without the thread each namespace is made on demand.
+                tracing::warn!(%error, "no thread for the pool of network namespaces");
+            }
+        }
+        Self { shared, size }
+    }
+
+    /// One from the pool or, if it is empty, a new one.
+    pub(crate) fn take(&self) -> Result<Namespace> {
+        let taken = {
+            let mut state = self.shared.lock();
+            state.failed = false;
+            state.ready.pop()
+        };
+        if self.size > 0 {
+            self.shared.changed.notify_one();
+        }
+        taken.map_or_else(Namespace::new, Ok)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+fn fill(shared: &Shared, size: usize) {
+    let home = match File::open("/proc/thread-self/ns/net") {
+        Ok(home) => home,
+        Err(error) => return tracing::warn!(%error, "no pool of network namespaces"),
+    };
+    let mut state = shared.lock();
+    loop {
+        if state.closed {
+            return;
+        }
+        if state.ready.len() >= size || state.failed {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        }
+        drop(state);
+        let made = make();
+        let back = move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network));
+        state = shared.lock();
+        match made {
+            Ok(namespace) => state.ready.push(namespace),
+            Err(error) => {
+                tracing::warn!(%error, "cannot make a network namespace ahead");
+                state.failed = true;
+            }
+        }
+        if let Err(error) = back {
+            // Staying would keep the last namespace alive after its container; without us each is made on demand.
+            return tracing::warn!(%error, "the pool of network namespaces stops");
+        }
+    }
+}
 
 /// The network namespace of a process (network mode `container:`, or a container found again after a restart).
 ///

@@ -1,1 +1,123 @@
-//! Who filters and translates.
+//! Who filters and translates. One table of ours in nf_tables (`inet wharf`), or nothing.
+//!
+//! What grows lies in sets and maps, so a packet meets a fixed number of rules however many networks and ports there
+//! are, and publishing a port is adding an element. Other tables are never read or changed.
+
+mod expression;
+mod nft;
+mod ruleset;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::Ipv4Net;
+
+use crate::netlink::{Socket, Stash};
+use crate::{Endpoint, Error, FirewallKind, Protocol, Result};
+use nft::Transaction;
+
+/// A bridge as the firewall sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BridgeRules {
+    pub(crate) interface: String,
+    pub(crate) subnet: Ipv4Net,
+    /// Containers on it may talk to each other.
+    pub(crate) icc: bool,
+    /// What leaves it takes the host's address.
+    pub(crate) masquerade: bool,
+}
+
+/// A published port as the firewall sees it. An unspecified `host` is every address of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PortMapping {
+    pub(crate) protocol: Protocol,
+    pub(crate) host: Ipv4Addr,
+    pub(crate) host_port: u16,
+    pub(crate) to: Ipv4Addr,
+    pub(crate) to_port: u16,
+}
+
+/// The mappings of an endpoint's published ports (those on IPv4 host addresses: an IPv4 endpoint has no others).
+pub(crate) fn mappings(endpoint: &Endpoint) -> impl Iterator<Item = PortMapping> + '_ {
+    endpoint.ports.iter().filter_map(|port| match port.host_ip {
+        IpAddr::V4(host) => Some(PortMapping {
+            protocol: port.protocol,
+            host,
+            host_port: port.host_port,
+            to: endpoint.address,
+            to_port: port.container_port,
+        }),
+        IpAddr::V6(_) => None,
+    })
+}
+
+/// Who filters and translates.
+#[derive(Debug)]
+pub(crate) enum FirewallDriver {
+    /// Our table.
+    Nft(Stash),
+    /// Nobody.
+    None,
+}
+
+impl FirewallDriver {
+    /// What was asked for or, with [`FirewallKind::Auto`], what the kernel has.
+    pub(crate) fn choose(kind: FirewallKind) -> Result<Self> {
+        match kind {
+            FirewallKind::None => Ok(Self::None),
+            FirewallKind::Nft | FirewallKind::Auto => match nft::probe() {
+                Ok(()) => Ok(Self::Nft(Stash::new(Socket::netfilter))),
+                Err(error) if kind == FirewallKind::Nft => Err(Error::kernel("use nf_tables", error)),
+                Err(error) => {
+                    tracing::warn!(%error, "no nf_tables: containers reach no other host, and ports cannot be published");
+                    Ok(Self::None)
+                }
+            },
+        }
+    }
+
+    /// Whether ports can be published.
+    pub(crate) fn translates(&self) -> bool {
+        matches!(self, Self::Nft(_))
+    }
+
+    /// Makes the table anew in one transaction: no packet sees it half made, and no connection is cut.
+    pub(crate) fn install(&self, bridges: &[BridgeRules], ports: &[PortMapping]) -> Result<()> {
+        self.commit("set up table wharf", |transaction| {
+            transaction.replace_table();
+            ruleset::put(transaction, bridges);
+            ruleset::put_ports(transaction, ports, true);
+        })
+    }
+
+    /// Publishes.
+    pub(crate) fn add(&self, ports: &[PortMapping]) -> Result<()> {
+        if ports.is_empty() {
+            return Ok(());
+        }
+        self.commit("publish ports in table wharf", |transaction| {
+            ruleset::put_ports(transaction, ports, true)
+        })
+    }
+
+    /// Takes back what was published.
+    pub(crate) fn remove(&self, ports: &[PortMapping]) -> Result<()> {
+        if ports.is_empty() {
+            return Ok(());
+        }
+        self.commit("withdraw ports from table wharf", |transaction| {
+            ruleset::put_ports(transaction, ports, false)
+        })
+    }
+
+    /// Removes the table, if it is there.
+    pub(crate) fn teardown(&self) -> Result<()> {
+        self.commit("remove table wharf", Transaction::remove_table)
+    }
+
+    fn commit(&self, what: &str, fill: impl FnOnce(&mut Transaction)) -> Result<()> {
+        let Self::Nft(sockets) = self else { return Ok(()) };
+        let mut transaction = Transaction::new();
+        fill(&mut transaction);
+        sockets.with(|socket| transaction.commit(socket).map_err(|error| Error::kernel(what, error)))
+    }
+}

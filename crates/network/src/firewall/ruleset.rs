@@ -149,7 +149,7 @@ fn put_filter(transaction: &mut Transaction) {
         [ct(Conntrack::State, ESTABLISHED_RELATED), ct(Conntrack::Status, DESTINATION_TRANSLATED)];
     let same_bridge = [input, output(REG_2), InSet(PAIRS.name, REG_1)];
     for accepted in [&not_ours[..], &state, &same_bridge, &status] {
-        transaction.add_rule("forward", &[accepted, &[accept.clone()]].concat());
+        transaction.add_rule("forward", &[accepted, std::slice::from_ref(&accept)].concat());
     }
     transaction.add_rule("forward", &[output(REG_1), InSet(BRIDGES.name, REG_1), drop]);
 }

@@ -252,7 +252,7 @@ fn privileged_what_is_not_published_is_not_reached_from_outside() {
         outside.route.request(&mut batch).unwrap();
         assert_eq!(within(&outside.fd, || ask("172.17.0.2:80")), "silence");
         // A container must not reach what listens on the host's loopback only.
-        serve(&networks_thread_namespace(), 9999);
+        serve(own_namespace(), 9999);
         let loopback = within(&web.netns, || {
             std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
             let mut socket = Socket::route().unwrap();
@@ -269,7 +269,7 @@ fn privileged_what_is_not_published_is_not_reached_from_outside() {
 }
 
 /// The namespace of this thread, as a descriptor.
-fn networks_thread_namespace() -> OwnedFd {
+fn own_namespace() -> OwnedFd {
     std::fs::File::open("/proc/thread-self/ns/net").unwrap().into()
 }
 
@@ -400,7 +400,7 @@ fn privileged_a_removed_bridge_and_a_flushed_table_are_made_again() {
         let web = join(&networks, &[port(Protocol::Tcp, "", 8080, 80)]).unwrap();
         serve(&web.netns, 80);
         networks.firewall.teardown().unwrap();
-        assert_ne!(ask("127.0.0.1:8080"), "172.17.0.1");
+        assert_eq!(ask("127.0.0.1:8080"), "connection refused");
         let other = join(&networks, &[port(Protocol::Tcp, "", 8081, 80)]).unwrap();
         assert_eq!(ask("127.0.0.1:8080"), "172.17.0.1");
         bridge::teardown("wharf0", &mut Socket::route().unwrap()).unwrap();

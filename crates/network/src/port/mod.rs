@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use crate::{Error, PortRequest, Protocol, PublishedPort, Result};
@@ -133,32 +134,42 @@ pub(crate) fn ephemeral_range() -> (u16, u16) {
         .unwrap_or(FALLBACK_RANGE)
 }
 
-/// Binds a host socket, in the calling thread's namespace.
+/// Binds a host socket, in the calling thread's namespace. It does not listen: should our rules be gone, clients are
+/// refused instead of waiting.
 pub(crate) fn reserve(protocol: Protocol, ip: IpAddr, port: u16) -> io::Result<Reservation> {
+    let fd = match socket(protocol, ip) {
+        Ok(fd) => fd,
+        // Nobody else can use the protocol either, but containers' packets still pass.
+        Err(Errno::PROTONOSUPPORT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let address = SocketAddr::new(ip, port);
+    match rustix::net::bind(&fd, &address) {
+        Ok(()) => Ok(Some(fd)),
+        // What is in the way may be a connection of an earlier server that is still closing. Only what listens counts.
+        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp => {
+            let fd = socket(protocol, ip)?;
+            sockopt::set_socket_reuseaddr(&fd, true)?;
+            rustix::net::bind(&fd, &address)?;
+            rustix::net::listen(&fd, 1)?;
+            Ok(Some(fd))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn socket(protocol: Protocol, ip: IpAddr) -> Result<OwnedFd, Errno> {
     let (kind, number) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
         Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
         Protocol::Sctp => (SocketType::STREAM, ipproto::SCTP),
     };
     let family = if ip.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let fd = match rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(number)) {
-        Ok(fd) => fd,
-        // Nobody else can use the protocol either, but containers' packets still pass.
-        Err(rustix::io::Errno::PROTONOSUPPORT) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    // Only what listens is in the way: not a connection of an earlier server that is still closing.
-    if protocol == Protocol::Tcp {
-        sockopt::set_socket_reuseaddr(&fd, true)?;
-    }
+    let fd = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(number))?;
     if ip.is_ipv6() {
         sockopt::set_ipv6_v6only(&fd, true)?;
     }
-    rustix::net::bind(&fd, &SocketAddr::new(ip, port))?;
-    if protocol == Protocol::Tcp {
-        rustix::net::listen(&fd, 1)?;
-    }
-    Ok(Some(fd))
+    Ok(fd)
 }
 
 #[cfg(test)]

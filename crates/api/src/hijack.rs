@@ -1,0 +1,226 @@
+//! Connections that stop being HTTP: attach and exec (Engine API, "Attach to a container", "Hijacking").
+//!
+//! ```text
+//! client asks `Upgrade: tcp`:  101 UPGRADED, then raw bytes both ways; each way ends by a half-close of its own
+//! client does not:             200 as HTTP/1.0, the body runs until the connection closes; a request body is stdin
+//! ```
+
+use std::io;
+
+use bytes::Bytes;
+use engine::containers::view::{Attached, LogStream};
+use futures_util::StreamExt;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
+use http::{StatusCode, Version};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use crate::call::Call;
+use crate::reply::{self, Reply};
+
+/// Bytes moved at once. Bigger saves system calls of fast streams; smaller saves memory per attached client.
+const CHUNK: usize = 64 << 10;
+
+/// The content type of a stream, by version (`application/vnd.docker.multiplexed-stream` came with 1.42).
+pub(crate) fn content_type(version: wire::ApiVersion, tty: bool) -> HeaderValue {
+    HeaderValue::from_static(if version.since(42) && !tty {
+        wire::MULTIPLEXED_STREAM
+    } else {
+        wire::RAW_STREAM
+    })
+}
+
+/// What goes to the client, and perhaps comes from it.
+pub(crate) enum Source {
+    /// A container or exec.
+    Attached(Attached),
+    /// An error that was found too late for a status: text, in the form of the stream.
+    Text(Bytes),
+}
+
+/// Gives the connection to `source`. `is_stdin` tells whether what the client sends is wanted.
+pub(crate) fn hijack(call: Call, is_stdin: bool, content_type: HeaderValue, source: Source) -> Reply {
+    let Call { upgrade, body, .. } = call;
+    match upgrade {
+        Some(upgrade) => {
+            tokio::spawn(async move {
+                if let Err(e) = upgraded(upgrade, is_stdin, source).await {
+                    tracing::debug!("hijacked stream: {e}");
+                }
+            });
+            let mut reply = reply::empty(StatusCode::SWITCHING_PROTOCOLS);
+            reply.extensions_mut().insert(ReasonPhrase::from_static(b"UPGRADED"));
+            let headers = reply.headers_mut();
+            headers.insert(CONTENT_TYPE, content_type);
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("tcp"));
+            reply
+        }
+        None => plain(body, is_stdin, content_type, source),
+    }
+}
+
+async fn upgraded(upgrade: OnUpgrade, is_stdin: bool, source: Source) -> io::Result<()> {
+    let client = upgrade.await.map_err(io::Error::other)?;
+    // The bare socket costs one copy less per byte than hyper's wrapping of it.
+    match client.downcast::<TokioIo<UnixStream>>() {
+        Ok(parts) => serve(parts.io.into_inner(), parts.read_buf, is_stdin, source).await,
+        Err(client) => serve(TokioIo::<Upgraded>::new(client), Bytes::new(), is_stdin, source).await,
+    }
+}
+
+async fn serve<C>(mut client: C, early: Bytes, is_stdin: bool, source: Source) -> io::Result<()>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    let attached = match source {
+        Source::Text(text) => {
+            client.write_all(&text).await?;
+            return client.shutdown().await;
+        }
+        Source::Attached(attached) => attached,
+    };
+    if let Some(history) = attached.history {
+        send_log(&mut client, history).await?;
+    }
+    let Some(stream) = attached.stream else { return client.shutdown().await };
+    splice(client, stream, early, is_stdin).await
+}
+
+async fn send_log(client: &mut (impl AsyncWrite + Unpin), mut log: LogStream) -> io::Result<()> {
+    while let Some(chunk) = log.chunks.recv().await {
+        client.write_all(&chunk.map_err(io::Error::other)?).await?;
+    }
+    Ok(())
+}
+
+/// Moves bytes both ways until the container's side ends. The client's end of input is passed on as such.
+async fn splice<C>(client: C, container: UnixStream, early: Bytes, is_stdin: bool) -> io::Result<()>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_container, mut to_container) = container.into_split();
+    let input = async {
+        if !early.is_empty() && is_stdin {
+            to_container.write_all(&early).await?;
+        }
+        if is_stdin {
+            copy(&mut from_client, &mut to_container).await?;
+        } else {
+            // What the client sends is not wanted, but that it hangs up is.
+            tokio::io::copy(&mut from_client, &mut tokio::io::sink()).await?;
+        }
+        to_container.shutdown().await
+    };
+    let output = async {
+        copy(&mut from_container, &mut to_client).await?;
+        to_client.shutdown().await
+    };
+    let mut output = std::pin::pin!(output);
+    tokio::select! {
+        ended = output.as_mut() => ended,
+        ended = input => match ended {
+            // The end of input is not the end of output.
+            Ok(()) => output.await,
+            // The client's connection broke, or the container closed its stdin: output says which.
+            Err(_) => output.await,
+        },
+    }
+}
+
+async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let mut chunk = Vec::new();
+    loop {
+        // The buffer grows to what the stream needs: idle attachments hold little.
+        chunk.clear();
+        chunk.reserve(if chunk.capacity() == 0 { 4 << 10 } else { chunk.capacity().min(CHUNK) });
+        let read = from.read_buf(&mut chunk).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        to.write_all(&chunk).await?;
+        if read == chunk.capacity() && read < CHUNK {
+            chunk = Vec::with_capacity(CHUNK);
+        }
+    }
+}
+
+/// A client that speaks plain HTTP: output is the body of the answer, stdin the body of the request.
+fn plain(body: Incoming, is_stdin: bool, content_type: HeaderValue, source: Source) -> Reply {
+    let (chunks, receiver) = mpsc::channel(4);
+    tokio::spawn(async move {
+        if let Err(e) = feed(source, body, is_stdin, &chunks).await {
+            tracing::debug!("attached stream: {e}");
+        }
+    });
+    let chunks = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        let chunk: Bytes = receiver.recv().await?;
+        Some((Ok(chunk), receiver))
+    });
+    let mut reply = reply::stream(content_type, chunks);
+    // Bytes as they are, until the connection closes: no chunks that a raw reader would see.
+    *reply.version_mut() = Version::HTTP_10;
+    reply
+}
+
+async fn feed(
+    source: Source,
+    mut body: Incoming,
+    is_stdin: bool,
+    to: &mpsc::Sender<Bytes>,
+) -> io::Result<()> {
+    let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+    let attached = match source {
+        Source::Text(text) => return to.send(text).await.map_err(gone),
+        Source::Attached(attached) => attached,
+    };
+    if let Some(mut history) = attached.history {
+        while let Some(chunk) = history.chunks.recv().await {
+            to.send(chunk.map_err(io::Error::other)?).await.map_err(gone)?;
+        }
+    }
+    let Some(stream) = attached.stream else { return Ok(()) };
+    let (mut from_container, mut to_container) = stream.into_split();
+    let input = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let (true, Ok(data)) = (is_stdin, frame.into_data()) {
+                to_container.write_all(&data).await?;
+            }
+        }
+        to_container.shutdown().await
+    };
+    let output = async {
+        loop {
+            let mut chunk = Vec::with_capacity(16 << 10);
+            if from_container.read_buf(&mut chunk).await? == 0 {
+                return Ok(());
+            }
+            to.send(chunk.into()).await.map_err(gone)?;
+        }
+    };
+    let mut output = std::pin::pin!(output);
+    tokio::select! {
+        ended = output.as_mut() => ended,
+        () = to.closed() => Ok(()),
+        _ = input => output.await,
+    }
+}
+
+/// A log as the body of an answer.
+pub(crate) fn log_stream(
+    log: LogStream,
+) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let chunks =
+        futures_util::stream::unfold(
+            log.chunks,
+            |mut chunks| async move { Some((chunks.recv().await?, chunks)) },
+        );
+    chunks.map(|chunk| chunk.map_err(io::Error::other))
+}

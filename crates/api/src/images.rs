@@ -1,0 +1,270 @@
+//! `/images`.
+
+use std::io;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use engine::images::{
+    Credentials, ImportRequest, ListRequest, Progress, ProgressStream, PullRequest, Removed,
+};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use http::StatusCode;
+use http::header::HeaderValue;
+use http_body_util::BodyExt;
+use tokio_util::io::StreamReader;
+use types::{Error, ImageRef};
+use wire::ProgressLine;
+use wire::image as body;
+use wire::progress::ProgressDetail;
+use wire::system::AuthConfig;
+
+use crate::call::Call;
+use crate::render;
+use crate::reply::{self, Result};
+
+/// `GET /images/json`
+pub(crate) async fn list(call: Call) -> Result {
+    let request = ListRequest {
+        all: call.query.flag("all"),
+        filters: call.query.filters()?,
+        shared_size: call.version.since(42) && call.query.flag("shared-size"),
+        container_count: call.version.since(51),
+    };
+    let images = call.parts.images.list(request).await?;
+    reply::json(
+        &images
+            .into_iter()
+            .map(|image| render::image_summary(image, call.version, false))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// `GET /images/{name}/json`
+pub(crate) async fn inspect(call: Call) -> Result {
+    reply::json(&render::image_inspect(call.parts.images.inspect(&call.name).await?, call.version))
+}
+
+/// `GET /images/{name}/history`
+pub(crate) async fn history(call: Call) -> Result {
+    let steps = call.parts.images.history(&call.name).await?;
+    let item = |of: engine::images::HistoryEntry| body::HistoryItem {
+        comment: of.comment,
+        created: of.created,
+        created_by: of.created_by,
+        id: of.id,
+        size: i64::try_from(of.size_bytes).unwrap_or(i64::MAX),
+        tags: Some(of.tags).filter(|tags| !tags.is_empty()),
+    };
+    reply::json(&steps.into_iter().map(item).collect::<Vec<_>>())
+}
+
+/// `POST /images/{name}/tag`
+pub(crate) async fn tag(call: Call) -> Result {
+    call.parts.images.tag(&call.name, call.query.text("repo"), call.query.text("tag")).await?;
+    Ok(reply::empty(StatusCode::CREATED))
+}
+
+fn delete_item(of: Removed) -> body::DeleteItem {
+    match of {
+        Removed::Untagged(untagged) => body::DeleteItem { untagged, ..Default::default() },
+        Removed::Deleted(deleted) => body::DeleteItem { deleted, ..Default::default() },
+    }
+}
+
+/// `DELETE /images/{name}`
+pub(crate) async fn remove(call: Call) -> Result {
+    let (force, prune) = (call.query.flag("force"), !call.query.flag("noprune"));
+    let removed = call.parts.images.remove(&call.name, force, prune).await?;
+    reply::json(&removed.into_iter().map(delete_item).collect::<Vec<_>>())
+}
+
+/// `POST /images/prune`
+pub(crate) async fn prune(call: Call) -> Result {
+    let pruned = call.parts.images.prune(call.query.filters()?).await?;
+    let deleted: Vec<_> = pruned.removed.into_iter().map(delete_item).collect();
+    reply::json(&body::ImagesPruned {
+        images_deleted: Some(deleted).filter(|deleted| !deleted.is_empty()),
+        space_reclaimed: pruned.space_reclaimed_bytes,
+    })
+}
+
+/// `POST /images/create`: a pull (`fromImage`) or an import (`fromSrc`).
+pub(crate) async fn create(call: Call) -> Result {
+    let from_image = call.query.text("fromImage");
+    if from_image.is_empty() {
+        return import(call).await;
+    }
+    let platform = if call.version.since(32) { call.query.text("platform") } else { "" };
+    let credentials = credentials(&call);
+    let request = PullRequest::parse(from_image, call.query.text("tag"), platform, credentials)?;
+    progress_reply(call.parts.images.pull(request)).await
+}
+
+async fn import(call: Call) -> Result {
+    if call.query.text("fromSrc") != "-" {
+        return Err(Error::not_implemented(
+            "importing from a URL is not implemented yet: send the archive as the body (fromSrc=-)",
+        ));
+    }
+    let reference = match (call.query.text("repo"), call.query.text("tag")) {
+        ("", _) => None,
+        (repo, "") => Some(parse_reference(repo)?.with_default_tag()),
+        (repo, tag) => Some(parse_reference(repo)?.with_tag(tag).map_err(|e| Error::invalid(e.to_string()))?),
+    };
+    let platform = match call.query.text("platform") {
+        text if text.is_empty() || call.version.before(32) => None,
+        text => Some(text.parse().map_err(Error::invalid)?),
+    };
+    let request = ImportRequest {
+        reference,
+        changes: call.query.all("changes").into_iter().map(str::to_owned).collect(),
+        message: call.query.text("message").to_owned(),
+        platform,
+    };
+    progress_reply(call.parts.images.import(reader(call.body), request)).await
+}
+
+fn parse_reference(text: &str) -> types::Result<ImageRef> {
+    text.parse().map_err(|e: types::reference::InvalidReference| Error::invalid(e.to_string()))
+}
+
+/// `POST /images/load`
+pub(crate) async fn load(call: Call) -> Result {
+    let quiet = call.query.flag_or("quiet", true);
+    progress_reply(call.parts.images.load(reader(call.body), quiet)).await
+}
+
+fn reader(body: hyper::body::Incoming) -> impl tokio::io::AsyncRead + Send + Unpin + 'static {
+    StreamReader::new(body.into_data_stream().map_err(io::Error::other))
+}
+
+/// An error before the first line has a status; a later one is a line of its own.
+async fn progress_reply(mut progress: ProgressStream) -> Result {
+    let first = match progress.next().await {
+        Some(Err(error)) => return Err(error),
+        Some(Ok(first)) => Some(Ok(first)),
+        None => None,
+    };
+    let lines = stream::iter(first).chain(progress).map(|event| match event {
+        Ok(event) => progress_line(event),
+        Err(error) => ProgressLine::error(error.message),
+    });
+    Ok(reply::stream(HeaderValue::from_static("application/json"), encode(lines)))
+}
+
+/// Docker ends these lines with CR LF.
+fn encode(
+    lines: impl Stream<Item = ProgressLine> + Send + 'static,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    lines.map(|line| {
+        let mut text = serde_json::to_vec(&line).map_err(io::Error::other)?;
+        text.extend_from_slice(b"\r\n");
+        Ok(text.into())
+    })
+}
+
+fn progress_line(of: Progress) -> ProgressLine {
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let detail = of.detail.map(|detail| (number(detail.current), number(detail.total)));
+    ProgressLine {
+        stream: of.stream,
+        status: of.status,
+        progress: detail.map(|(current, total)| bar(current, total)).unwrap_or_default(),
+        progress_detail: detail.map(|(current, total)| ProgressDetail {
+            current,
+            total,
+            ..Default::default()
+        }),
+        id: of.id,
+        ..ProgressLine::default()
+    }
+}
+
+/// The bar that Docker draws for clients that cannot (moby `jsonmessage.JSONProgress.String`).
+fn bar(current: i64, total: i64) -> String {
+    if current <= 0 && total <= 0 {
+        return String::new();
+    }
+    if total <= 0 {
+        return format!("{:>8}", human_size(current));
+    }
+    let done = usize::try_from((i128::from(current) * 50 / i128::from(total)).clamp(0, 50)).unwrap_or(0);
+    let counts = match current > total {
+        true => format!("{:>8}", human_size(current)),
+        false => format!("{:>8}/{}", human_size(current), human_size(total)),
+    };
+    format!("[{}>{}] {counts}", "=".repeat(done), " ".repeat(50 - done))
+}
+
+/// Four significant digits in powers of 1000 (go-units `HumanSize`).
+fn human_size(bytes: i64) -> String {
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    while size >= 1000.0 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    let digits = if size >= 999.95 {
+        0
+    } else if size >= 99.995 {
+        1
+    } else if size >= 9.9995 {
+        2
+    } else {
+        3
+    };
+    let text = format!("{size:.digits$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{}", UNITS[unit])
+}
+
+/// Base64 for URLs, with or without padding, as clients have sent it over the years.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Who the client says it is, from `X-Registry-Auth`. What cannot be read is nobody, as in Docker.
+fn credentials(call: &Call) -> Credentials {
+    let header = call.headers.get("x-registry-auth").map(HeaderValue::as_bytes).unwrap_or_default();
+    let auth: AuthConfig =
+        BASE64.decode(header).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+    Credentials {
+        username: auth.username,
+        password: auth.password,
+        identity_token: auth.identity_token,
+        registry_token: auth.registry_token,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_is_dockers() {
+        for (current, total, want) in [
+            (0, 0, "".to_owned()),
+            (1000, 0, "     1kB".to_owned()),
+            (1, 2, format!("[{}>{}]       1B/2B", "=".repeat(25), " ".repeat(25))),
+            (5_300_000, 5_300_000, format!("[{}>]    5.3MB/5.3MB", "=".repeat(50))),
+        ] {
+            assert_eq!(bar(current, total), want);
+        }
+        for (bytes, want) in [(999, "999B"), (1234, "1.234kB"), (12_345_678, "12.35MB"), (123_456, "123.5kB")]
+        {
+            assert_eq!(human_size(bytes), want);
+        }
+    }
+
+    #[test]
+    fn auth_is_read_with_and_without_padding() {
+        for text in ["eyJ1c2VybmFtZSI6InUifQ==", "eyJ1c2VybmFtZSI6InUifQ"] {
+            let auth: AuthConfig = serde_json::from_slice(&BASE64.decode(text).unwrap()).unwrap();
+            assert_eq!(auth.username, "u");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Parameters of a request as Docker's daemon reads them (moby `daemon/server/httputils/form.go`).
+
+use std::borrow::Cow;
+
+use engine::{Filters, Timestamp};
+use types::{Error, Result};
+
+/// The decoded query of a request. Of a name given twice the first counts, as in Go.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads `a=b&c=d`. Broken escapes are kept as they are.
+    pub(crate) fn parse(text: &str) -> Self {
+        let pair = |part: &str| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (decode(name, true).into_owned(), decode(value, true).into_owned())
+        };
+        Self(text.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+    }
+
+    /// The value; empty when absent.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v.as_str())
+    }
+
+    /// The value, unless absent or empty.
+    pub(crate) fn optional(&self, name: &str) -> Option<String> {
+        Some(self.text(name)).filter(|v| !v.is_empty()).map(str::to_owned)
+    }
+
+    /// All values of a name.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect()
+    }
+
+    /// Whether the name is there at all.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, _)| n == name)
+    }
+
+    /// Docker's `BoolValue`: anything is true but an empty or absent value, `0`, `no`, `false` and `none`.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        !matches!(self.text(name).trim().to_ascii_lowercase().as_str(), "" | "0" | "no" | "false" | "none")
+    }
+
+    /// The same with a value for a name that is absent.
+    pub(crate) fn flag_or(&self, name: &str, default: bool) -> bool {
+        if self.has(name) { self.flag(name) } else { default }
+    }
+
+    /// A decimal number; `None` when absent or empty.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>> {
+        let text = self.text(name);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse()
+            .map(Some)
+            .map_err(|_| Error::invalid(format!("strconv.Atoi: parsing {text:?}: invalid syntax")))
+    }
+
+    /// The `filters` parameter.
+    pub(crate) fn filters(&self) -> Result<Filters> {
+        Filters::parse(self.text("filters"))
+    }
+
+    /// A point in time in any of Docker's notations; `None` when absent, empty or 0.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>> {
+        engine::parse_time(self.text(name))
+    }
+}
+
+/// Undoes percent-encoding; in a query `+` is a space.
+pub(crate) fn decode(text: &str, plus: bool) -> Cow<'_, str> {
+    if !text.bytes().any(|b| b == b'%' || (plus && b == b'+')) {
+        return Cow::Borrowed(text);
+    }
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = || {
+            let digits = bytes.get(at + 1..at + 3)?;
+            u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        };
+        match bytes[at] {
+            b'%' if escaped().is_some() => {
+                out.extend(escaped());
+                at += 2;
+            }
+            b'+' if plus => out.push(b' '),
+            other => out.push(other),
+        }
+        at += 1;
+    }
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_true_unless_they_say_no() {
+        for (query, want) in [
+            ("", false),
+            ("all", false),
+            ("all=", false),
+            ("all=0", false),
+            ("all=false", false),
+            ("all=False", false),
+            ("all=no", false),
+            ("all=none", false),
+            ("all=1", true),
+            ("all=true", true),
+            ("all=True", true),
+            ("all=yes", true),
+            ("all=2", true),
+            ("all=%20", false),
+        ] {
+            assert_eq!(Query::parse(query).flag("all"), want, "{query:?}");
+        }
+        assert!(Query::parse("").flag_or("stream", true));
+        assert!(!Query::parse("stream=0").flag_or("stream", true));
+    }
+
+    #[test]
+    fn values_are_decoded() {
+        let query = Query::parse("filters=%7B%22name%22%3A+%5B%22a%22%5D%7D&name=a%2Fb&bad=%zz&x=1&x=2");
+        assert_eq!(query.text("filters"), r#"{"name": ["a"]}"#);
+        assert_eq!(query.text("name"), "a/b");
+        assert_eq!(query.text("bad"), "%zz");
+        assert_eq!(query.text("x"), "1");
+        assert_eq!(query.all("x"), ["1", "2"]);
+        assert_eq!(decode("a+b%20c", false), "a+b c");
+    }
+}

@@ -1,0 +1,147 @@
+//! What commands share: configuration, client, global flags. Each part is made when first asked for.
+
+use std::cell::OnceCell;
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use types::ImageRef;
+use wire::client::{Client, Host};
+
+use crate::config::{self, ConfigFile};
+use crate::flags::Parsed;
+use crate::{Failure, warn};
+
+/// Where `wharf daemon` listens unless told otherwise.
+const DEFAULT_HOST: &str = "unix:///run/wharf.sock";
+/// Key of Docker Hub in `auths`.
+const HUB_AUTH_KEY: &str = "https://index.docker.io/v1/";
+
+/// What commands share.
+pub(crate) struct Context {
+    globals: Parsed,
+    config: OnceCell<ConfigFile>,
+    client: OnceCell<Arc<Client>>,
+}
+
+impl Context {
+    pub(crate) fn new(globals: Parsed) -> Self {
+        Self { globals, config: OnceCell::new(), client: OnceCell::new() }
+    }
+
+    fn directory(&self) -> PathBuf {
+        config::directory(self.globals.text("config"))
+    }
+
+    /// The user's configuration.
+    pub(crate) fn config(&self) -> &ConfigFile {
+        self.config.get_or_init(|| ConfigFile::load(&self.directory()))
+    }
+
+    /// `-D`.
+    pub(crate) fn debug(&self) -> bool {
+        self.globals.on("debug")
+    }
+
+    /// Name of the context in use.
+    pub(crate) fn context_name(&self) -> String {
+        let flag = self.globals.text("context");
+        if !flag.is_empty() {
+            return flag.to_owned();
+        }
+        if self.globals.changed("host") || env::var("DOCKER_HOST").is_ok_and(|host| !host.is_empty()) {
+            return "default".to_owned();
+        }
+        let named = env::var("DOCKER_CONTEXT").unwrap_or_default();
+        let named = if named.is_empty() { self.config().current_context.clone() } else { named };
+        if named.is_empty() { "default".to_owned() } else { named }
+    }
+
+    fn host(&self) -> Result<Host, Failure> {
+        let hosts = self.globals.list("host");
+        if hosts.len() > 1 {
+            return Err(Failure::new("specify only one -H"));
+        }
+        if self.globals.changed("host") && !self.globals.text("context").is_empty() {
+            return Err(Failure::new("conflicting options: cannot specify both --host and --context"));
+        }
+        let tls = ["tls", "tlsverify"].iter().any(|flag| self.globals.on(flag));
+        let tls_wanted = ["DOCKER_TLS", "DOCKER_TLS_VERIFY"].iter().any(|name| env::var(name).is_ok_and(|v| !v.is_empty()));
+        let text = match hosts.into_iter().next() {
+            Some(host) => host,
+            None => match self.context_name().as_str() {
+                "default" => env::var("DOCKER_HOST").unwrap_or_default(),
+                name => config::context_host(&self.directory(), name)?,
+            },
+        };
+        let text = if text.trim().is_empty() { DEFAULT_HOST.to_owned() } else { text.trim().to_owned() };
+        let host = Host::parse(&text).map_err(|error| Failure::new(error.to_string()))?;
+        match host {
+            // TLS means nothing on a unix socket, and Docker ignores it there too.
+            Host::Tcp { .. } if tls || tls_wanted => Ok(Host::Unsupported(text, "TLS is not implemented")),
+            host => Ok(host),
+        }
+    }
+
+    /// The client. It connects with its first request.
+    pub(crate) fn client(&self) -> Result<&Arc<Client>, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let host = self.host()?;
+        let mut headers = vec![("User-Agent".to_owned(), format!("Docker-Client/{} (linux)", crate::DOCKER_VERSION))];
+        let own = |name: &String| !name.eq_ignore_ascii_case("User-Agent");
+        headers.extend(self.config().http_headers.iter().filter(|(name, _)| own(name)).map(|(k, v)| (k.clone(), v.clone())));
+        let fixed = env::var("DOCKER_API_VERSION").ok().filter(|version| !version.is_empty());
+        let fixed = fixed.map(|version| version.trim_start_matches('v').to_owned());
+        Ok(self.client.get_or_init(|| Arc::new(Client::new(host, headers, fixed))))
+    }
+
+    /// The daemon's address as text, for what depends on it.
+    pub(crate) fn host_text(&self) -> Result<String, Failure> {
+        Ok(self.client()?.host().to_string())
+    }
+
+    /// `X-Registry-Auth` for an image: its registry's credentials, or `{}`, in base64.
+    pub(crate) fn registry_auth(&self, image: &ImageRef) -> String {
+        let domain = image.domain();
+        let key = if domain == types::reference::DEFAULT_DOMAIN { HUB_AUTH_KEY } else { domain };
+        let bare = |text: &str| text.trim_start_matches("https://").trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned();
+        let config = self.config();
+        let auth = config.auths.get(key).or_else(|| config.auths.iter().find(|(k, _)| bare(k) == bare(key)).map(|(_, auth)| auth));
+        let helper = config.cred_helpers.contains_key(domain) || !config.creds_store.is_empty();
+        if helper && auth.is_none_or(|auth| auth.auth.is_empty() && auth.identity_token.is_empty()) {
+            warn("WARNING: credential helpers are not implemented: continuing without credentials");
+        }
+        let body = auth.map_or_else(|| json!({}), |auth| auth_body(auth, key));
+        base64_url(body.to_string().as_bytes())
+    }
+}
+
+fn auth_body(auth: &config::Auth, key: &str) -> Value {
+    let decoded = base64_decode(&auth.auth).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let (user, password) = decoded.split_once(':').unwrap_or((&auth.username, &auth.password));
+    let mut body = json!({ "serveraddress": key });
+    for (name, value) in [
+        ("username", user),
+        ("password", password.trim_end_matches('\0')),
+        ("identitytoken", &auth.identity_token),
+        ("registrytoken", &auth.registry_token),
+    ] {
+        if !value.is_empty() {
+            body[name] = json!(value);
+        }
+    }
+    body
+}
+
+fn base64_url(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE.encode(bytes)
+}
+
+fn base64_decode(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
+}

@@ -1,4 +1,4 @@
-.PHONY: help quickstart test bench fmt
+.PHONY: help quickstart test test-vm bench fmt
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,10 @@ quickstart: ## Installs what is missing, builds Wharf, and runs a container end 
 test: ## Installs what is missing and runs every check and test: format, lints, crate arrows, licences, unit, privileged, end to end
 	@scripts/needs.sh test
 	@scripts/test.sh
+
+test-vm: ## Runs the privileged tests on a second kernel with pure cgroup v2, in qemu
+	@scripts/needs.sh test-vm
+	@scripts/vm/test.sh
 
 bench: ## Builds a release and measures it beside the peers that are installed; see docs/performance.md
 	@scripts/needs.sh bench

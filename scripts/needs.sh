@@ -1,16 +1,17 @@
 #!/bin/bash
-# needs.sh quickstart|test|bench - installs what that target of the Makefile needs and does not find, with apt-get and
+# needs.sh quickstart|test|test-vm|bench - installs what that target of the Makefile needs and does not find, with apt-get and
 # cargo, on Debian or Ubuntu with Rust. Says in one line what it installs; says nothing when all is there.
 set -euo pipefail
 
 declare -A PACKAGE_OF=(
   [cc]=gcc [make]=make [busybox-static]=busybox-static [python3]=python3 [ip]=iproute2 [unshare]=util-linux [script]=bsdutils
-  [nft]=nftables [jq]=jq [docker-registry]=docker-registry [debootstrap]=debootstrap [crun]=crun [runc]=runc)
+  [nft]=nftables [jq]=jq [docker-registry]=docker-registry [debootstrap]=debootstrap [crun]=crun [runc]=runc
+  [qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio [depmod]=kmod [xz]=xz-utils)
 case ${1:-} in
   quickstart) commands=(cc busybox-static python3 unshare script) ;;
-  test) commands=(cc busybox-static python3 ip unshare script nft jq) ;;
+  test | test-vm) commands=(cc busybox-static python3 ip unshare script nft jq qemu-system-x86_64 cpio depmod xz) ;;
   bench) commands=(cc busybox-static python3 ip unshare runc) ;;
-  *) echo "usage: needs.sh quickstart|test|bench" >&2; exit 2 ;;
+  *) echo "usage: needs.sh quickstart|test|test-vm|bench" >&2; exit 2 ;;
 esac
 
 is_there() {

@@ -70,6 +70,10 @@ pub(crate) fn wharf_binary() -> PathBuf {
 /// The test image's root file system as a tar, made once per run.
 pub(crate) fn rootfs_tar() -> &'static Path {
     static TAR: OnceLock<tempfile::TempPath> = OnceLock::new();
+    static GIVEN: OnceLock<Option<PathBuf>> = OnceLock::new();
+    if let Some(given) = GIVEN.get_or_init(|| std::env::var_os("WHARF_TEST_ROOTFS").map(PathBuf::from)) {
+        return given;
+    }
     TAR.get_or_init(|| {
         let mut file = tempfile::NamedTempFile::new().expect("make a temporary file");
         let made = Command::new(repository().join("scripts/busybox-rootfs.sh")).output().expect("run the script");

@@ -1,0 +1,80 @@
+#!/bin/bash
+# run.sh COMMAND... - boots a Debian kernel with pure cgroup v2 in qemu (software emulation, no KVM needed), runs COMMAND
+# in it and exits with its code. The guest is an initramfs: busybox, the static wharf binary, Docker's static client, and
+# the files named in $VM_FILES (HOST_PATH[:GUEST_PATH], separated by spaces). No disk, no network beyond the guest.
+#
+#   VM_KERNEL   package of the kernel (default: what linux-image-cloud-amd64 of this Debian depends on)
+#   VM_TIMEOUT  seconds until the guest is given up (default 1200)
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=$PWD/target/vm; mkdir -p "$work"
+export PATH=$PATH:/usr/sbin:/sbin
+
+kernel=${VM_KERNEL:-$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p' | head -1)}
+[ -n "$kernel" ] || { echo "no kernel package is known: apt-get update" >&2; exit 1; }
+if [ ! -d "$work/$kernel" ]; then
+  rm -rf "$work/download"; mkdir -p "$work/download"
+  (cd "$work/download" && apt-get download -q "$kernel" >/dev/null && dpkg-deb -x ./*.deb root)
+  version=$(ls "$work/download/root/lib/modules" 2>/dev/null || ls "$work/download/root/usr/lib/modules")
+  [ -d "$work/download/root/lib/modules" ] || { mkdir -p "$work/download/root/lib"; mv "$work/download/root/usr/lib/modules" "$work/download/root/lib/"; }
+  depmod -b "$work/download/root" "$version"
+  mv "$work/download/root" "$work/$kernel"
+fi
+version=$(ls "$work/$kernel/lib/modules")
+
+root=$(mktemp -d); trap 'rm -rf "$root"' EXIT
+mkdir -p "$root"/{bin,dev,etc,lib/modules,proc,root,run,sys,tmp,usr/bin,usr/local/bin,var/tmp,tests}
+cp /bin/busybox "$root/bin/"; for applet in $(/bin/busybox --list); do [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"; done
+printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
+printf 'root:x:0:\nnobody:x:65534:\n' >"$root/etc/group"
+docker=$(command -v docker || true); [ ! -x target/tools/bin/docker ] || docker=target/tools/bin/docker
+[ -z "$docker" ] || cp "$(readlink -f "$docker")" "$root/usr/bin/docker"
+for pair in ${VM_FILES:-}; do
+  from=${pair%%:*} to=${pair#*:}; [ "$to" != "$pair" ] || to=/tests/$(basename "$from")
+  mkdir -p "$root$(dirname "$to")"; cp -r "$from" "$root$to"
+done
+
+# What containers need and this kernel has as modules; an absent one is built in, or missing, which the tests then say.
+modules=(overlay veth bridge br_netfilter nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_inet nf_conntrack
+  nf_conntrack_netlink erofs loop tun vxlan macvlan ipvlan dummy fuse)
+: >"$root/modules"
+for module in "${modules[@]}"; do
+  modprobe -d "$work/$kernel" -S "$version" --show-depends "$module" 2>/dev/null |
+    sed -n 's/^insmod \([^ ]*\).*/\1/p' | while read -r file; do
+      name=$(basename "$file"); [ -e "$root/lib/modules/${name%.xz}" ] && continue
+      cp "$file" "$root/lib/modules/$name"
+      [ "${name%.xz}" = "$name" ] || xz -d "$root/lib/modules/$name"
+      echo "${name%.xz}" >>"$root/modules"
+    done
+done
+
+printf '%q ' "$@" >"$root/command"
+cat >"$root/init" <<'INIT'
+#!/bin/sh
+export PATH=/usr/local/bin:/usr/bin:/bin HOME=/root TMPDIR=/var/tmp IN_VM=1
+mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm; mount -t devpts -o ptmxmode=666 devpts /dev/pts; mount -t tmpfs shm /dev/shm
+mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup
+mount -t tmpfs run /run; mount -t tmpfs -o size=75% tmp /var/tmp; mount -t tmpfs tmp /tmp
+while read -r module; do insmod "/lib/modules/$module" || echo "no $module"; done </modules
+ip link set lo up
+ln -s /proc/self/fd /dev/fd
+ulimit -n 65536
+echo "guest: Linux $(uname -r), cgroup $(stat -f -c %T /sys/fs/cgroup), $(cat /sys/fs/cgroup/cgroup.controllers)"
+# A session leader with a terminal, as tests of terminals expect.
+setsid cttyhack sh /command </dev/null
+echo "guest exit code: $?"
+poweroff -f
+INIT
+chmod +x "$root/init"
+(cd "$root" && find . -print0 | cpio --null --quiet -o -H newc | gzip -1) >"$work/initramfs.$$"
+trap 'rm -rf "$root" "$work/initramfs.$$"' EXIT
+
+log=$work/console.log
+accel=(-accel tcg,thread=multi)
+timeout "${VM_TIMEOUT:-1200}" qemu-system-x86_64 "${accel[@]}" -cpu max -smp 2 -m 3072 -nographic -no-reboot -nodefaults \
+  -serial stdio -kernel "$work/$kernel"/boot/vmlinuz-* -initrd "$work/initramfs.$$" \
+  -append "console=ttyS0 quiet panic=-1 loglevel=3 rdinit=/init" </dev/null | tr -d '\r' | tee "$log"
+code=$(sed -n 's/^guest exit code: //p' "$log" | tail -1)
+[ -n "$code" ] || { echo "the guest ended without a result" >&2; exit 1; }
+exit "$code"

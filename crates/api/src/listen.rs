@@ -280,9 +280,10 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         assert!(matches!(bind(), Err(ListenError::InUse(_))));
         // A daemon that was killed leaves its file.
-        let Listener { socket, file, .. } = { first };
-        std::mem::forget(file);
-        drop(socket);
+        for Listener { socket, file, .. } in first {
+            std::mem::forget(file);
+            drop(socket);
+        }
         let second = bind().unwrap();
         drop(second);
         assert!(!path.exists());

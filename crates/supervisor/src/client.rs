@@ -4,6 +4,7 @@
 //! takes to reach `execve`), except [`Waiting::join`]. Each opens its own connection, so a client may be shared.
 
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -164,9 +165,11 @@ impl Client {
     }
 
     fn dial(&self) -> Result<UnixStream, ClientError> {
-        UnixStream::connect(record::socket_path(&self.dir)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning,
-            _ => self.broken(error),
+        record::in_short_path(&self.dir, |path| UnixStream::connect(path)).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning,
+                _ => self.broken(error),
+            }
         })
     }
 
@@ -258,13 +261,21 @@ pub fn find(dir: &Path) -> Found {
 /// Leaves the files of the directory. Does nothing if nothing is left.
 pub fn clean_up(dir: &Path) -> io::Result<()> {
     let Ok(run) = RunRecord::read(dir) else { return Ok(()) };
-    if run.is_alive()
-        && let Some(pid) = rustix::process::Pid::from_raw(run.pid)
-    {
-        match rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => return Err(error.into()),
+    if run.is_alive() {
+        // Opened first, asked again, then killed: the pid cannot become another process in between.
+        match linux::pidfd::open(run.pid) {
+            Ok(pidfd) if run.is_alive() => {
+                linux::pidfd::send_signal(pidfd.as_fd(), rustix::process::Signal::KILL.as_raw())?;
+            }
+            _ => {}
         }
     }
-    Ok(())
+    if run.cgroup.is_empty() {
+        return Ok(());
+    }
+    match linux::cgroup::Cgroup::open(&run.cgroup) {
+        Ok(cgroup) => cgroup.remove().map_err(io::Error::other),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(io::Error::other(error)),
+    }
 }

@@ -39,11 +39,13 @@
 //! - Every buffer, table and wait has a bound; an idle supervisor never wakes up.
 
 mod client;
+mod detach;
 mod init;
 pub mod log;
 mod protocol;
 mod record;
 mod spawn;
+mod supervise;
 mod zygote;
 
 pub use client::{Client, ClientError, Executed, Found, Waiting, clean_up, find};

@@ -8,6 +8,7 @@
 //! ```
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,14 @@ pub(crate) fn run_path(dir: &Path) -> PathBuf {
 
 pub(crate) fn exit_path(dir: &Path) -> PathBuf {
     dir.join("exit.json")
+}
+
+/// Does something with the socket's path, however long the directory's name is: `sun_path` holds 108 bytes, and an
+/// exec-root with a container's 64-digit id easily takes more.
+pub(crate) fn in_short_path<T>(dir: &Path, action: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    use rustix::fs::{Mode, OFlags};
+    let fd = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    action(&socket_path(Path::new(&format!("/proc/self/fd/{}", fd.as_raw_fd()))))
 }
 
 /// How a container ended.

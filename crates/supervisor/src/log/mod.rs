@@ -25,6 +25,7 @@ use types::StreamKind;
 
 pub use options::validate;
 pub use reader::{Entry, Next, Reader, Select};
+pub(crate) use time::now;
 pub use time::{rfc3339_fixed, rfc3339_nano};
 pub(crate) use writer::Writer;
 

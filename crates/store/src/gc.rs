@@ -168,7 +168,7 @@ impl Store {
         let trash = self.paths().trash();
         for entry in fs::read_dir(&trash).at("listing", &trash)? {
             let path = entry.at("listing", &trash)?.path();
-            delete(&path)?;
+            crate::diff::remove_tree(&path)?;
         }
         Ok(())
     }
@@ -180,21 +180,8 @@ pub(crate) fn discard(trash: &Path, path: &Path) -> Result<()> {
     let nanos = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
     let target = trash.join(format!("{nanos:x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed)));
     match fs::rename(path, &target) {
-        Ok(()) => delete(&target),
+        Ok(()) => crate::diff::remove_tree(&target),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(crate::Error::io("moving to the trash", path, error)),
-    }
-}
-
-fn delete(path: &Path) -> Result<()> {
-    let result = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match result {
-        // Another sweep was faster.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        result => result.at("deleting", path),
     }
 }

@@ -16,9 +16,10 @@
 //! across long input or output. Nothing here is async: callers with a runtime use blocking tasks.
 
 pub mod archive;
+mod compression;
 pub mod content;
 pub mod db;
-pub mod diff;
+mod diff;
 mod error;
 mod flight;
 mod gc;
@@ -33,6 +34,7 @@ mod store;
 pub mod tar;
 mod volume;
 
+pub use compression::{Compression, Decompressor};
 pub use content::{BlobInfo, ContentStore, Ingest};
 pub use db::{Db, Durability};
 pub use error::{Error, Result};

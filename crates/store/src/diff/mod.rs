@@ -1,14 +1,36 @@
-//! Layers as differences between trees.
+//! Layers as differences between trees: unpacking them, finding them, packing them.
+//!
+//! A layer is a tar in which `.wh.NAME` deletes `NAME` of the layers below and `.wh..wh..opq` hides all they have in a
+//! directory (OCI image-spec, layer.md, "Whiteouts"). Trees belong to strangers: whoever reads or writes them here goes
+//! from directory to directory by file descriptor and never follows a symbolic link out of the tree, even while a
+//! container is changing it.
 
-use std::{
-    io::{Read, Write},
-    path::{Path, PathBuf},
-};
+mod apply;
+mod attributes;
+mod changes;
+mod create;
+mod dir;
+mod place;
+mod remove;
+mod stack;
 
-use crate::{
-    error::{Error, IoContext, Result},
-    snapshot::{Applied, Usage},
-};
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use apply::apply;
+pub(crate) use attributes::{copy_attributes, inherit_attributes, measure, measure_changes};
+pub(crate) use changes::{changes, tree_changes};
+pub(crate) use create::{copy_tree, create, create_from_trees, export};
+pub(crate) use remove::remove_tree;
+
+use crate::error::{IoContext, Result};
+
+/// Deeper trees are refused. Paths of the kernel's longest length have 2,048 components at most.
+const DEPTH_MAX: usize = 1024;
+/// What marks a directory that hides those below it, in overlayfs.
+const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// How a path differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,51 +52,18 @@ pub struct Change {
     pub kind: ChangeKind,
 }
 
-/// What becomes of a layer's whiteouts.
+/// What becomes of names that begin with `.wh.`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whiteouts {
+pub(crate) enum Whiteouts {
     /// Device 0/0 and the opaque attribute, for overlayfs to read.
     Overlay,
     /// What they name is removed.
     Remove,
+    /// They are names like others: the tar is no layer.
+    Literal,
 }
 
-fn todo<T>(what: &str) -> Result<T> {
-    Err(Error::Unsupported(what.to_owned()))
-}
-pub(crate) fn apply(_: &mut dyn Read, _: &Path, _: Whiteouts) -> Result<Applied> {
-    todo("apply")
-}
-pub(crate) fn changes(_: &Path, _: &[PathBuf]) -> Result<Vec<Change>> {
-    todo("changes")
-}
-pub(crate) fn tree_changes(_: &Path, _: Option<&Path>) -> Result<Vec<Change>> {
-    todo("changes")
-}
-pub(crate) fn create(_: &Path, _: &[PathBuf], _: &mut dyn Write) -> Result<()> {
-    todo("diff")
-}
-pub(crate) fn create_from_trees(_: &Path, _: Option<&Path>, _: &mut dyn Write) -> Result<()> {
-    todo("diff")
-}
-pub(crate) fn export(_: &[PathBuf], _: &mut dyn Write) -> Result<()> {
-    todo("export")
-}
-pub(crate) fn measure(_: &Path) -> Result<Usage> {
-    Ok(Usage::default())
-}
-pub(crate) fn measure_changes(_: &Path, _: Option<&Path>) -> Result<Usage> {
-    Ok(Usage::default())
-}
-pub(crate) fn copy_attributes(_: &Path, _: &Path) -> Result<()> {
-    Ok(())
-}
-pub(crate) fn inherit_attributes(_: &Path, _: &[PathBuf], _: &[PathBuf]) -> Result<()> {
-    Ok(())
-}
-pub(crate) fn copy_tree(_: &[PathBuf], _: &Path) -> Result<()> {
-    todo("copy")
-}
+/// Writes everything under `tree` to disk: one flush for all its files.
 pub(crate) fn flush(tree: &Path) -> Result<()> {
     let dir = std::fs::File::open(tree).at("opening", tree)?;
     rustix::fs::syncfs(&dir).at("flushing", tree)

@@ -18,7 +18,7 @@ fn image(id: &str, names: &[&str]) -> ImageRecord {
         created: String::new(),
         parent: None,
         added_at: String::new(),
-        names: names.iter().map(|name| name.parse().unwrap()).collect(),
+        names: names.iter().map(|name| name.parse::<ImageRef>().unwrap().with_default_tag()).collect(),
     }
 }
 

@@ -185,7 +185,7 @@ impl Pull {
                 stacked(parent.blocking_recv())?;
             }
             let unpacked = staged.commit(place.parent.as_ref(), Some(&place.diff_id))?;
-            Ok(record(&store, place, unpacked.bytes)?)
+            Ok::<_, Failure>(record(&store, place, unpacked.bytes)?)
         })
         .await?;
         self.report.say(Progress::step(&id, "Pull complete", 0, 0)).await;
@@ -199,7 +199,7 @@ impl Pull {
             .shared
             .downloads
             .fetch(&self.repository, &self.shared.store, &place.descriptor, |step| match step {
-                DownloadStep::Bytes(current) if is_due(&mut told) => {
+                DownloadStep::Bytes(current) if current > 0 && is_due(&mut told) => {
                     self.report.hint(Progress::step(id, "Downloading", current, total));
                 }
                 DownloadStep::Bytes(_) => {}

@@ -152,7 +152,8 @@ pub fn reset_signals() {
 #[derive(Debug, Clone, Copy, Default)]
 #[allow(missing_docs)]
 pub struct SchedAttr {
-    size: u32,
+    /// Filled in by [`sched_setattr`].
+    pub size: u32,
     pub policy: u32,
     pub flags: u64,
     pub nice: i32,

@@ -17,27 +17,24 @@
 //! Invariant: whoever calls [`create`] or [`exec`] has one thread. The new process is a copy of the caller, as after
 //! `fork`, and runs ordinary code until `execve`; a lock held by another thread would stay locked in it.
 
+mod channel;
+mod cli;
+mod create;
 mod error;
+mod exec;
+mod gate;
+mod hooks;
+mod init;
+mod limits;
+mod namespaces;
 mod request;
+mod validate;
 
+pub use cli::main;
+pub use create::create;
 pub use error::Error;
+pub use exec::exec;
 pub use request::{CgroupMode, CreateRequest, Created, ExecRequest, Running, Stdio};
 
 /// Result of the runtime.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Makes a container up to the point where only `execve` is missing.
-pub fn create(request: &CreateRequest<'_>) -> Result<Created> {
-    Err(Error::NotImplemented(format!("create container {}", request.id)))
-}
-
-/// Runs one more process in a running container.
-pub fn exec(request: &ExecRequest<'_>) -> Result<Running> {
-    Err(Error::NotImplemented(format!("exec in container {}", request.id)))
-}
-
-/// The command line: `wharf runtime ...`, without the first word; returns the exit code.
-pub fn main(args: Vec<std::ffi::OsString>) -> i32 {
-    let _ = args;
-    1
-}

@@ -1,10 +1,16 @@
 //! What callers ask for and what they get.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use linux::cgroup::Cgroup;
 use linux::seccomp::Program;
 use types::spec::{self, RuntimeSpec};
+
+use crate::channel::Channel;
+use crate::create::{self, Born};
+use crate::error::Error;
+use crate::gate::{self, After};
 
 /// Where a process's standard descriptors come from.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +60,8 @@ pub struct CreateRequest<'a> {
     pub seccomp: Option<&'a Program>,
     /// Which cgroup.
     pub cgroup: CgroupMode<'a>,
-    /// `DIR/<id>` for `start` from another process, and for `state`; `None` writes nothing.
+    /// Lets another process start the container: init listens in the directory `DIR/<id>`, which must exist, and outlives
+    /// the caller. `None`: only [`Created::start`] starts it, and init goes when [`Created`] is dropped.
     pub state_root: Option<&'a Path>,
     /// Use `MS_MOVE` and `chroot` instead of `pivot_root` (for an initramfs).
     pub no_pivot: bool,
@@ -86,7 +93,7 @@ impl<'a> CreateRequest<'a> {
     }
 }
 
-/// A container whose init waits at the gate.
+/// A container whose init waits at the gate. Dropped without [`Created::start`], init goes away by itself.
 #[derive(Debug)]
 pub struct Created {
     /// Init, as the caller sees it; the caller's child.
@@ -95,12 +102,47 @@ pub struct Created {
     pub pidfd: OwnedFd,
     /// Master of its pseudo-terminal.
     pub terminal: Option<OwnedFd>,
+    /// The cgroup made for [`CgroupMode::Path`]; the caller removes it when the container is gone.
+    pub cgroup: Option<Cgroup>,
+    channel: Channel,
+    after: After,
+    /// Where init listens, if `start` may come from another process.
+    gate: Option<PathBuf>,
 }
 
 impl Created {
-    /// Opens the gate; returns when the user's process runs (after `execve`), or why it does not.
-    pub fn start(self) -> crate::Result<Running> {
-        Err(crate::Error::NotImplemented("start".into()))
+    pub(crate) fn new(request: &CreateRequest<'_>, born: Born, cgroup: Option<Cgroup>) -> Self {
+        Created {
+            after: After::of(request, born.pid),
+            gate: request.state_root.map(|root| root.join(request.id)),
+            pid: born.pid,
+            pidfd: born.pidfd,
+            terminal: born.terminal,
+            channel: born.channel,
+            cgroup,
+        }
+    }
+
+    /// Opens the gate; returns when the user's process runs (after `execve`), or why it does not: then nothing is left
+    /// of the container.
+    pub fn start(self) -> Result<Running, Error> {
+        let channel = match &self.gate {
+            Some(directory) => gate::connect(directory)?,
+            None => self.channel,
+        };
+        match gate::open(&channel, &self.after) {
+            Ok(()) => {
+                Ok(Running { pid: self.pid, pidfd: self.pidfd, terminal: self.terminal, cgroup: self.cgroup })
+            }
+            Err(error) => {
+                create::end(&self.pidfd);
+                if let Some(cgroup) = self.cgroup {
+                    // The first error is the one to tell.
+                    let _ = cgroup.remove();
+                }
+                Err(error)
+            }
+        }
     }
 }
 
@@ -113,6 +155,8 @@ pub struct Running {
     pub pidfd: OwnedFd,
     /// Master of its pseudo-terminal.
     pub terminal: Option<OwnedFd>,
+    /// As in [`Created::cgroup`]; never for an exec.
+    pub cgroup: Option<Cgroup>,
 }
 
 /// A process to run in a running container.
@@ -122,10 +166,12 @@ pub struct ExecRequest<'a> {
     pub id: &'a str,
     /// What to run.
     pub process: &'a spec::Process,
-    /// The container's init.
+    /// The container's init, as a pidfd.
     pub target: BorrowedFd<'a>,
     /// The container's init, as the caller sees it.
     pub target_pid: i32,
+    /// The container's cgroup; `None` leaves the process in the caller's.
+    pub cgroup: Option<&'a Cgroup>,
     /// Standard descriptors.
     pub stdio: Stdio<'a>,
     /// As in [`CreateRequest::user`].
@@ -134,6 +180,10 @@ pub struct ExecRequest<'a> {
     pub groups: &'a [String],
     /// Compiled filter; `None` for none.
     pub seccomp: Option<&'a Program>,
+    /// Flags to load it with (`linux::seccomp::flags`).
+    pub seccomp_flags: u32,
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
     /// This many descriptors from 3 on are passed to the process.
     pub preserve_fds: u32,
 }

@@ -1,0 +1,291 @@
+//! Making a container, seen from outside: cgroup, `clone3`, and what init needs from its creator until it is at the gate.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use linux::cgroup::Cgroup;
+use linux::mount::clone_tree;
+use linux::pidfd;
+use linux::process::{self, Fork, flags};
+use linux::seccomp::{self, Program};
+use types::spec::{Linux, NamespaceKind, Seccomp, Status};
+
+use crate::channel::{Channel, Tag};
+use crate::error::{Context, Error};
+use crate::gate;
+use crate::init::launch::Launch;
+use crate::init::{Init, default_rules, mounts, options::Options, state};
+use crate::namespaces::{ChildrenIn, Namespaces};
+use crate::request::{CgroupMode, CreateRequest, Created};
+use crate::{hooks, limits, validate};
+
+/// Makes a container up to the point where only `execve` is missing. On failure nothing is left of it.
+pub fn create(request: &CreateRequest<'_>) -> Result<Created, Error> {
+    let none = Linux::default();
+    let linux = request.spec.linux.as_ref().unwrap_or(&none);
+    let namespaces = Namespaces::of(Some(linux), request.netns)?;
+    validate::spec(request.spec, linux, &namespaces)?;
+    let Some(process) = &request.spec.process else {
+        return Err(Error::Invalid("process property must not be empty".into()));
+    };
+    let (program, seccomp_flags) = filter(request.seccomp, linux.seccomp.as_ref())?;
+    let launch = Launch {
+        process,
+        user: request.user,
+        groups: request.groups,
+        seccomp: program.as_deref(),
+        seccomp_flags,
+        preserve_fds: request.preserve_fds,
+    };
+    let cgroup = make_cgroup(request, linux)?;
+    let creation = Creation { request, linux, namespaces: &namespaces, launch, cgroup: cgroup.as_ref() };
+    match creation.run() {
+        Ok(born) => Ok(Created::new(request, born, cgroup)),
+        Err(error) => {
+            if let Some(cgroup) = cgroup {
+                // The first error is the one to tell.
+                let _ = cgroup.remove();
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The compiled filter and the flags of its profile.
+fn filter<'a>(
+    given: Option<&'a Program>,
+    profile: Option<&Seccomp>,
+) -> Result<(Option<Cow<'a, Program>>, u32), Error> {
+    let wrap = |error: seccomp::Error| Error::Invalid(format!("seccomp: {error}"));
+    let flags = profile.map_or(Ok(0), seccomp::flags).map_err(wrap)?;
+    let program = match (given, profile) {
+        (Some(program), _) => Some(Cow::Borrowed(program)),
+        (None, Some(profile)) => Some(Cow::Owned(seccomp::compile(profile).map_err(wrap)?)),
+        (None, None) => None,
+    };
+    Ok((program, flags))
+}
+
+fn make_cgroup(request: &CreateRequest<'_>, linux: &Linux) -> Result<Option<Cgroup>, Error> {
+    let CgroupMode::Path(path) = request.cgroup else { return Ok(None) };
+    let mut resources = linux.resources.clone().unwrap_or_default();
+    for rule in default_rules() {
+        if !resources.devices.contains(&rule) {
+            resources.devices.push(rule);
+        }
+    }
+    Ok(Some(Cgroup::create(path, &resources)?))
+}
+
+/// A container at the gate.
+#[derive(Debug)]
+pub(crate) struct Born {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) channel: Channel,
+}
+
+struct Creation<'a> {
+    request: &'a CreateRequest<'a>,
+    linux: &'a Linux,
+    namespaces: &'a Namespaces<'a>,
+    launch: Launch<'a>,
+    cgroup: Option<&'a Cgroup>,
+}
+
+impl Creation<'_> {
+    fn run(&self) -> Result<Born, Error> {
+        let root_path = self.root_path()?;
+        let (root_tree, sources) = self.trees(&root_path)?;
+        let listener =
+            self.request.state_root.map(|root| gate::listen(&root.join(self.request.id))).transpose()?;
+        let has_hooks = self.request.spec.hooks.is_some();
+        let needs_join = self.cgroup.is_some_and(|cgroup| cgroup.clone_fd().is_none());
+        let new_user = self.namespaces.is_new(NamespaceKind::User);
+        let (outside, inside) = Channel::pair()?;
+        let init = Init {
+            request: self.request,
+            linux: self.linux,
+            namespaces: self.namespaces,
+            launch: self.launch,
+            root_path: &root_path,
+            cgroup_paths: self.cgroup_paths()?,
+            root_tree,
+            sources,
+            awaits_go: needs_join || new_user || has_hooks,
+            joined: self.namespaces.needs_stage(),
+            listener,
+            channel: inside,
+            pid: 0,
+            in_own_cgroup_namespace: false,
+        };
+        let awaits_go = init.awaits_go;
+        let (pid, pidfd, outside) =
+            if init.joined { self.spawn_staged(init, outside)? } else { self.spawn(init, outside)? };
+        match self.raise(pid, &outside, awaits_go, needs_join) {
+            Ok(terminal) => Ok(Born { pid, pidfd, terminal, channel: outside }),
+            Err(error) => {
+                end(&pidfd);
+                Err(error)
+            }
+        }
+    }
+
+    /// Absolute path of the root file system.
+    fn root_path(&self) -> Result<PathBuf, Error> {
+        let root = self.request.spec.root.as_ref().map_or("", |root| root.path.as_str());
+        let path = self.request.bundle.join(root);
+        if path.is_absolute() {
+            return Ok(path);
+        }
+        std::path::absolute(&path).doing(|| format!("find root file system {}", path.display()))
+    }
+
+    /// Trees that a process in another user namespace may be unable to reach.
+    fn trees(&self, root_path: &Path) -> Result<(Option<OwnedFd>, Vec<Option<OwnedFd>>), Error> {
+        if !self.namespaces.is_new(NamespaceKind::User)
+            && self.namespaces.joined(NamespaceKind::User).is_none()
+        {
+            return Ok((None, Vec::new()));
+        }
+        let what = || format!("prepare root file system {}", root_path.display());
+        let root = match self.request.rootfs_mounts {
+            [] => {
+                let path = linux::fs::open_root(root_path).doing(what)?;
+                clone_tree(path.as_fd(), true).doing(what)?
+            }
+            [one] => {
+                let options = Options::parse(&one.kind, &one.options)?;
+                if options.bind {
+                    let path = linux::fs::open_root(Path::new(&one.source)).doing(what)?;
+                    clone_tree(path.as_fd(), options.recursive).doing(what)?
+                } else {
+                    mounts::detached(&one.kind, &one.source, &options).doing(what)?
+                }
+            }
+            _ => {
+                let text = format!("{}: several mounts in a user namespace are not supported", what());
+                return Err(Error::NotImplemented(text));
+            }
+        };
+        Ok((Some(root), mounts::prepare_sources(&self.request.spec.mounts)?))
+    }
+
+    /// Directories for a `cgroup` mount.
+    fn cgroup_paths(&self) -> Result<BTreeMap<String, PathBuf>, Error> {
+        if !self.request.spec.mounts.iter().any(|mount| mount.kind == "cgroup") {
+            return Ok(BTreeMap::new());
+        }
+        match self.cgroup {
+            Some(cgroup) => Ok(cgroup.paths()),
+            None => Ok(Cgroup::of_process(rustix::process::getpid().as_raw_nonzero().get())?.paths()),
+        }
+    }
+
+    /// One `clone3` into everything.
+    fn spawn(&self, init: Init<'_>, outside: Channel) -> Result<(i32, OwnedFd, Channel), Error> {
+        let pid_namespace = self.namespaces.joined(NamespaceKind::Pid).map(ChildrenIn::join).transpose()?;
+        let cgroup = self.cgroup.and_then(Cgroup::clone_fd);
+        let fork = process::clone3(self.namespaces.clone_flags(), cgroup).doing(|| "clone3".into());
+        if let Ok(Fork::Child) = fork {
+            // With a copy of the creator's end open, init would never see the creator go.
+            drop(outside);
+            init.main();
+        }
+        if let Some(joined) = pid_namespace {
+            joined.leave()?;
+        }
+        match fork? {
+            Fork::Parent { pid, pidfd } => Ok((pid, pidfd, outside)),
+            Fork::Child => Err(Error::Failed("clone3: two children".into())),
+        }
+    }
+
+    /// A process in between joins namespaces and makes init as its sibling, so that init is the caller's child.
+    fn spawn_staged(&self, init: Init<'_>, outside: Channel) -> Result<(i32, OwnedFd, Channel), Error> {
+        let (stage_outside, stage_inside) = Channel::pair()?;
+        let fork = process::clone3(0, None).doing(|| "clone3".into())?;
+        let stage = match fork {
+            Fork::Parent { pidfd, .. } => pidfd,
+            Fork::Child => {
+                drop(stage_outside);
+                if let Err(error) = self.stage(init, outside, &stage_inside) {
+                    stage_inside.send_error(&error);
+                    process::exit_now(1)
+                }
+                process::exit_now(0)
+            }
+        };
+        drop((stage_inside, init));
+        let spawned = stage_outside.expect(Tag::Spawned);
+        let _ = pidfd::wait(stage.as_fd());
+        let packet = spawned?;
+        let pid = packet.text.parse().map_err(|_| Error::Failed("the stage told no pid".into()))?;
+        let pidfd =
+            packet.fds.into_iter().next().ok_or_else(|| Error::Failed("the stage sent no pidfd".into()))?;
+        Ok((pid, pidfd, outside))
+    }
+
+    fn stage(&self, init: Init<'_>, outside: Channel, report: &Channel) -> Result<(), Error> {
+        self.namespaces.join_all()?;
+        if let Some(pid) = self.namespaces.joined(NamespaceKind::Pid) {
+            linux::namespace::join(pid, flags::NEWPID).doing(|| "join pid namespace".into())?;
+        }
+        let cgroup = self.cgroup.and_then(Cgroup::clone_fd);
+        let all = self.namespaces.clone_flags() | flags::PARENT;
+        match process::clone3(all, cgroup).doing(|| "clone3".into())? {
+            Fork::Child => {
+                drop(outside);
+                init.main()
+            }
+            Fork::Parent { pid, pidfd } => report.send(Tag::Spawned, &pid.to_string(), &[pidfd.as_fd()]),
+        }
+    }
+
+    /// Does what init needs from outside, until it is at the gate. Returns the master of its terminal.
+    fn raise(
+        &self,
+        pid: i32,
+        channel: &Channel,
+        awaits_go: bool,
+        needs_join: bool,
+    ) -> Result<Option<OwnedFd>, Error> {
+        if let Some(cgroup) = self.cgroup.filter(|_| needs_join) {
+            cgroup.join(pid)?;
+        }
+        if self.namespaces.is_new(NamespaceKind::User) {
+            limits::map_ids(pid, self.linux)?;
+        }
+        limits::set(pid, self.launch.process)?;
+        if awaits_go {
+            channel.send(Tag::Go, &pid.to_string(), &[])?;
+        }
+        loop {
+            match channel.recv()? {
+                Some(packet) if packet.tag == Tag::Hooks => {
+                    self.creator_hooks(pid)?;
+                    channel.send(Tag::HooksDone, "", &[])?;
+                }
+                Some(packet) if packet.tag == Tag::Ready => return Ok(packet.fds.into_iter().next()),
+                Some(packet) => return Err(Error::Failed(format!("unexpected {:?} from init", packet.tag))),
+                None => return Err(Error::Failed("container init died while it was being made".into())),
+            }
+        }
+    }
+
+    fn creator_hooks(&self, pid: i32) -> Result<(), Error> {
+        let Some(all) = &self.request.spec.hooks else { return Ok(()) };
+        let state = state(self.request, pid, Status::Creating);
+        hooks::run("prestart", &all.prestart, &state)?;
+        hooks::run("createRuntime", &all.create_runtime, &state)
+    }
+}
+
+/// Kills and reaps a process that did not become a container.
+pub(crate) fn end(pidfd: &OwnedFd) {
+    let _ = pidfd::send_signal(pidfd.as_fd(), 9);
+    let _ = pidfd::wait(pidfd.as_fd());
+}

@@ -1,0 +1,174 @@
+//! One more process in a running container: one `clone3`, one `setns` with the container's pidfd.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use linux::namespace;
+use linux::process::{self, Fork, flags};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::channel::{Channel, Tag};
+use crate::create::end;
+use crate::error::{Context, Error};
+use crate::init::launch::Launch;
+use crate::init::{become_root, detach_from_caller, join_keyring, terminal};
+use crate::namespaces::ChildrenIn;
+use crate::request::{ExecRequest, Running, Stdio};
+use crate::{limits, validate};
+
+/// Runs one more process in a running container. Returns when it runs (after `execve`), or why it does not.
+pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
+    validate::process(request.process)?;
+    let target = request.target_pid.to_string();
+    let differs = |name: &str| {
+        namespace::same("self", &target, name).map(|same| !same).doing(|| format!("look at process {target}"))
+    };
+    // Entering one's own user namespace again is an error; a kernel without time namespaces knows no such flag.
+    let mut kinds = flags::NEWNS | flags::NEWUTS | flags::NEWIPC | flags::NEWNET | flags::NEWCGROUP;
+    let in_user_namespace = differs("user")?;
+    if in_user_namespace {
+        kinds |= flags::NEWUSER;
+    }
+    if differs("time")? {
+        kinds |= flags::NEWTIME;
+    }
+    let join_cgroup = request.cgroup.filter(|cgroup| cgroup.clone_fd().is_none());
+    let awaits_go = join_cgroup.is_some() || limits::any(request.process);
+
+    let (outside, inside) = Channel::pair()?;
+    let pid_namespace = ChildrenIn::join(request.target)?;
+    let fork =
+        process::clone3(0, request.cgroup.and_then(|cgroup| cgroup.clone_fd())).doing(|| "clone3".into());
+    if let Ok(Fork::Child) = fork {
+        drop(outside);
+        let child = Child { request, kinds, in_user_namespace, awaits_go, channel: inside };
+        child.main();
+    }
+    drop(inside);
+    pid_namespace.leave()?;
+    let Fork::Parent { pid, pidfd } = fork? else {
+        return Err(Error::Failed("clone3: two children".into()));
+    };
+    let raise = || -> Result<Option<OwnedFd>, Error> {
+        if let Some(cgroup) = join_cgroup {
+            cgroup.join(pid)?;
+        }
+        limits::set(pid, request.process)?;
+        if awaits_go {
+            outside.send(Tag::Go, "", &[])?;
+        }
+        let mut terminal = None;
+        while let Some(packet) = outside.recv()? {
+            match packet.tag {
+                Tag::Ready => terminal = packet.fds.into_iter().next(),
+                tag => return Err(Error::Failed(format!("unexpected {tag:?} from exec"))),
+            }
+        }
+        Ok(terminal)
+    };
+    match raise() {
+        Ok(terminal) => Ok(Running { pid, pidfd, terminal, cgroup: None }),
+        Err(error) => {
+            end(&pidfd);
+            Err(error)
+        }
+    }
+}
+
+struct Child<'a> {
+    request: &'a ExecRequest<'a>,
+    kinds: u64,
+    in_user_namespace: bool,
+    awaits_go: bool,
+    channel: Channel,
+}
+
+impl Child<'_> {
+    fn main(self) -> ! {
+        let Err(error) = self.run();
+        self.channel.send_error(&error);
+        process::exit_now(1)
+    }
+
+    fn run(&self) -> Result<Infallible, Error> {
+        let request = self.request;
+        // Once in the container's pid namespace, its processes see this one: its memory, descriptors and executable are
+        // none of their business (CVE-2016-9962).
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).doing(|| "become undumpable".into())?;
+        detach_from_caller()?;
+        let affinity = request.process.exec_cpu_affinity.clone().unwrap_or_default();
+        set_affinity(&affinity.initial)?;
+        if self.awaits_go {
+            self.channel.expect(Tag::Go)?;
+        }
+        namespace::join_process(request.target, self.kinds)
+            .doing(|| "join namespaces of the container".into())?;
+        if self.in_user_namespace {
+            become_root()?;
+        }
+        if !request.no_new_keyring {
+            join_keyring(request.id)?;
+        }
+        set_affinity(&affinity.last)?;
+        self.open_terminal()?;
+        let launch = Launch {
+            process: request.process,
+            user: request.user,
+            groups: request.groups,
+            seccomp: request.seccomp,
+            seccomp_flags: request.seccomp_flags,
+            preserve_fds: request.preserve_fds,
+        };
+        let prepared = launch.prepare()?;
+        Err(prepared.execute(&self.channel))
+    }
+
+    fn open_terminal(&self) -> Result<(), Error> {
+        let Stdio::Terminal { rows, cols } = self.request.stdio else {
+            return terminal::wire_stdio(&self.request.stdio);
+        };
+        let root = linux::fs::open_root(Path::new("/")).doing(|| "open /".into())?;
+        let pty = terminal::open(root.as_fd(), rows, cols)?;
+        terminal::take(&pty.slave)?;
+        self.channel.send(Tag::Ready, "", &[pty.master.as_fd()])
+    }
+}
+
+/// Keeps the caller on the processors of a list like `0-3,7`; an empty list changes nothing.
+fn set_affinity(list: &str) -> Result<(), Error> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let set =
+        parse_cpus(list).ok_or_else(|| Error::Invalid(format!("execCPUAffinity: invalid list {list:?}")))?;
+    sched_setaffinity(None, &set).doing(|| format!("set CPU affinity {list}"))
+}
+
+fn parse_cpus(list: &str) -> Option<CpuSet> {
+    let mut set = CpuSet::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last || last >= CpuSet::MAX_CPU {
+            return None;
+        }
+        (first..=last).for_each(|cpu| set.set(cpu));
+    }
+    Some(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_processors_are_read() {
+        for (list, count) in
+            [("0", Some(1)), ("0-3,7", Some(5)), ("1-1", Some(1)), ("3-1", None), ("x", None), ("0,", None)]
+        {
+            assert_eq!(parse_cpus(list).map(|set| set.count()), count, "{list}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The mounts of a container, made below its root by descriptor.
+//!
+//! Every target is opened with `openat2(RESOLVE_IN_ROOT)` and mounted on through that descriptor, so that a symbolic link
+//! in the image or swapped in by a container sharing a volume cannot move a mount elsewhere (CVE-2021-30465). This runs
+//! before `pivot_root`: `/proc` is the host's, and `/proc/self/fd/N` means what it says.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use linux::fs::{make_dirs_in_root, make_file_in_root, open_in_root};
+use linux::mount::{FdPath, attach, clone_tree, set_attr};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags};
+use types::spec::Mount;
+
+use super::options::Options;
+use crate::error::{Context, Error, reason};
+
+const DIR_MODE: Mode = Mode::from_raw_mode(0o755);
+/// mount(2) takes at most a page of options.
+const DATA_MAX: usize = 4095;
+
+/// Performs one mount of the configuration. `prepared` is a detached tree of its source, made where that could be reached.
+pub(super) fn mount(root: BorrowedFd<'_>, mount: &Mount, prepared: Option<&OwnedFd>) -> Result<(), Error> {
+    let options = Options::parse(&mount.kind, &mount.options)?;
+    let what = || format!("mount {:?} at {:?}", mount.source, mount.destination);
+    if options.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+        return Err(Error::NotImplemented(format!("{}: id-mapped mounts are not supported yet", what())));
+    }
+    if options.bind && options.remount {
+        return change(root, mount, &options);
+    }
+    if options.bind {
+        bind(root, mount, &options, prepared).map_err(|error| explain(&what(), &error))?;
+    } else {
+        fresh(root, mount, &options).map_err(|error| explain(&what(), &error))?;
+    }
+    if options.bind || options.tree.is_some() || !options.propagation.is_empty() {
+        change(root, mount, &options)?;
+    }
+    Ok(())
+}
+
+fn explain(what: &str, error: &std::io::Error) -> Error {
+    Error::Failed(format!("{what}: {}", reason(error)))
+}
+
+/// A mount of a file system of its own.
+fn fresh(root: BorrowedFd<'_>, mount: &Mount, options: &Options) -> std::io::Result<()> {
+    let target = make_dirs_in_root(root, Path::new(&mount.destination), DIR_MODE)?;
+    if matches!(mount.kind.as_str(), "proc" | "sysfs") {
+        must_be_plain(root, mount, target.as_fd())?;
+    }
+    let mut data = options.data.join(",");
+    if mount.kind == "tmpfs" && !options.data.iter().any(|option| option.starts_with("mode=")) {
+        // The directory it covers decides, as other runtimes do.
+        let mode = rustix::fs::fstat(&target)?.st_mode & 0o7777;
+        let comma = if data.is_empty() { "" } else { "," };
+        data = format!("{data}{comma}mode={mode:o}");
+    }
+    if options.copy_up {
+        return copy_up(root, mount, options, &data);
+    }
+    let source = if mount.source.is_empty() { mount.kind.as_str() } else { mount.source.as_str() };
+    mount_at(source, target.as_fd(), &mount.kind, options.set, &data)
+}
+
+/// `mount(2)` on a descriptor.
+pub(super) fn mount_at(
+    source: &str,
+    target: BorrowedFd<'_>,
+    kind: &str,
+    flags: MountFlags,
+    data: &str,
+) -> std::io::Result<()> {
+    let data = CString::new(data).map_err(|_| std::io::ErrorKind::InvalidInput)?;
+    Ok(rustix::mount::mount(source, FdPath::of(target).as_str(), kind, flags, data.as_c_str())?)
+}
+
+/// The targets of procfs and sysfs must be where the path says, not where a link leads (CVE-2019-16884, CVE-2023-27561).
+fn must_be_plain(root: BorrowedFd<'_>, mount: &Mount, target: BorrowedFd<'_>) -> std::io::Result<()> {
+    let relative = mount.destination.trim_start_matches('/');
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_SYMLINKS;
+    let direct = rustix::fs::openat2(root, relative, flags, Mode::empty(), resolve)?;
+    let (one, other) = (rustix::fs::fstat(&direct)?, rustix::fs::fstat(target)?);
+    if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino) {
+        return Ok(());
+    }
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path has symbolic links"))
+}
+
+/// A bind mount without its flags.
+fn bind(
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    options: &Options,
+    prepared: Option<&OwnedFd>,
+) -> std::io::Result<()> {
+    let source_is_dir = match prepared {
+        Some(tree) => FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode) == FileType::Directory,
+        None => FileType::from_raw_mode(rustix::fs::stat(&mount.source)?.st_mode) == FileType::Directory,
+    };
+    let destination = Path::new(&mount.destination);
+    let target = if source_is_dir {
+        make_dirs_in_root(root, destination, DIR_MODE)?
+    } else {
+        make_file_in_root(root, destination, Mode::from_raw_mode(0o755))?
+    };
+    if let Some(tree) = prepared {
+        return attach(tree.as_fd(), target.as_fd());
+    }
+    let path = FdPath::of(target.as_fd());
+    Ok(if options.recursive {
+        rustix::mount::mount_bind_recursive(&mount.source, path.as_str())?
+    } else {
+        rustix::mount::mount_bind(&mount.source, path.as_str())?
+    })
+}
+
+/// Flags of a bind mount, recursive attributes and propagation: on the mount now at the destination.
+fn change(root: BorrowedFd<'_>, mount: &Mount, options: &Options) -> Result<(), Error> {
+    let own = if options.bind { options.mount_attr() } else { None };
+    if own.is_none() && options.tree.is_none() && options.propagation.is_empty() {
+        return Ok(());
+    }
+    let what = || format!("set options of mount {:?}", mount.destination);
+    let top = open_in_root(root, Path::new(&mount.destination), OFlags::PATH, Mode::empty()).doing(what)?;
+    if let Some(own) = own {
+        set_attr(top.as_fd(), false, &own).doing(what)?;
+    }
+    if let Some(tree) = options.tree {
+        set_attr(top.as_fd(), true, &tree).doing(what)?;
+    }
+    for how in &options.propagation {
+        rustix::mount::mount_change(FdPath::of(top.as_fd()).as_str(), *how).doing(what)?;
+    }
+    Ok(())
+}
+
+/// A tmpfs filled with what it covers.
+fn copy_up(root: BorrowedFd<'_>, mount: &Mount, options: &Options, data: &str) -> std::io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let covered = open_in_root(root, Path::new(&mount.destination), flags, Mode::empty())?;
+    mount_at("tmpfs", covered.as_fd(), "tmpfs", options.set & !MountFlags::RDONLY, data)?;
+    let top = open_in_root(root, Path::new(&mount.destination), flags, Mode::empty())?;
+    super::copy::copy_tree(covered.as_fd(), top.as_fd())?;
+    if options.set.contains(MountFlags::RDONLY) {
+        let change = linux::mount::MountAttr { set: linux::mount::attr::RDONLY, ..Default::default() };
+        set_attr(top.as_fd(), false, &change)?;
+    }
+    Ok(())
+}
+
+/// Makes one mount read-only.
+pub(super) fn make_read_only(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Error> {
+    let what = || format!("make {} read-only", mount.destination);
+    let top = open_in_root(root, Path::new(&mount.destination), OFlags::PATH, Mode::empty()).doing(what)?;
+    let change = linux::mount::MountAttr { set: linux::mount::attr::RDONLY, ..Default::default() };
+    set_attr(top.as_fd(), false, &change).doing(what)
+}
+
+/// The mounts that make the root file system, on `path`: the storage side decided them, so paths are the host's.
+pub(super) fn rootfs(path: &Path, mounts: &[types::Mount]) -> Result<(), Error> {
+    for mount in mounts {
+        let target = path.join(mount.destination.trim_start_matches('/'));
+        let what = || format!("mount {} root file system at {}", mount.kind, target.display());
+        let options = Options::parse(&mount.kind, &mount.options)?;
+        if options.bind {
+            let result = if options.recursive {
+                rustix::mount::mount_bind_recursive(&mount.source, &target)
+            } else {
+                rustix::mount::mount_bind(&mount.source, &target)
+            };
+            result.doing(what)?;
+            if let Some(change) = options.mount_attr() {
+                let top = linux::fs::open_root(&target).doing(what)?;
+                set_attr(top.as_fd(), false, &change).doing(what)?;
+            }
+        } else {
+            let data = options.data.join(",");
+            if data.len() > DATA_MAX {
+                let tree = detached(&mount.kind, &mount.source, &options).doing(what)?;
+                let target = linux::fs::open_root(&target).doing(what)?;
+                attach(tree.as_fd(), target.as_fd()).doing(what)?;
+            } else {
+                let source =
+                    if mount.source.is_empty() { mount.kind.as_str() } else { mount.source.as_str() };
+                let data = CString::new(data).map_err(|_| Error::Invalid(what()))?;
+                rustix::mount::mount(source, &target, &mount.kind, options.set, data.as_c_str())
+                    .doing(what)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A detached mount by the new mount API, which has no limit on the length of all options together.
+pub(crate) fn detached(kind: &str, source: &str, options: &Options) -> std::io::Result<OwnedFd> {
+    use rustix::mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+        fsmount, fsopen,
+    };
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", if source.is_empty() { kind } else { source })?;
+    for option in &options.data {
+        match option.split_once('=') {
+            // Each layer by itself: one value may not be longer than 255 bytes.
+            Some(("lowerdir", layers)) if kind == "overlay" => {
+                for layer in layers.split(':') {
+                    fsconfig_set_string(&context, "lowerdir+", layer)?;
+                }
+            }
+            Some((key, value)) => fsconfig_set_string(&context, key, value)?,
+            None => fsconfig_set_flag(&context, option.as_str())?,
+        }
+    }
+    fsconfig_create(&context)?;
+    let change = Options { bind: true, ..options.clone() }.mount_attr().unwrap_or_default();
+    let attributes = MountAttrFlags::from_bits_retain(change.set as u32);
+    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+}
+
+/// Detached trees of the sources of bind mounts, made by the creator for a container in a new user namespace: there the
+/// sources may be out of reach.
+pub(crate) fn prepare_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>, Error> {
+    let one = |mount: &Mount| -> Result<Option<OwnedFd>, Error> {
+        let options = Options::parse(&mount.kind, &mount.options)?;
+        if !options.bind || options.remount {
+            return Ok(None);
+        }
+        let what = || format!("mount {:?} at {:?}", mount.source, mount.destination);
+        let source = rustix::fs::open(
+            Path::new(&mount.source).as_os_str().as_bytes(),
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
+        Ok(Some(clone_tree(source.doing(what)?.as_fd(), options.recursive).doing(what)?))
+    };
+    mounts.iter().map(one).collect()
+}
+
+/// `MS_PRIVATE` and so on for the word of the configuration.
+pub(super) fn propagation(word: &str) -> Result<MountPropagationFlags, Error> {
+    Ok(match word.strip_prefix('r').unwrap_or(word) {
+        "private" => MountPropagationFlags::PRIVATE,
+        "shared" => MountPropagationFlags::SHARED,
+        "slave" => MountPropagationFlags::DOWNSTREAM,
+        "unbindable" => MountPropagationFlags::UNBINDABLE,
+        _ => return Err(Error::Invalid(format!("rootfsPropagation={word} is not supported"))),
+    })
+}

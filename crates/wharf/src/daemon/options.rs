@@ -1,0 +1,157 @@
+//! Every option of the daemon: its flag, its key in `daemon.json`, what values it takes and what they do here.
+
+use Kind::{Bool, Int, List, Map, Text};
+
+/// What an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `--flag`, `--flag=false`; `true` in the file.
+    Bool,
+    /// One word.
+    Text,
+    /// A whole number.
+    Int,
+    /// May be given several times; a list in the file.
+    List,
+    /// `name=value`, several times; an object in the file.
+    Map,
+}
+
+/// One option.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opt {
+    /// Long flag without dashes; empty for keys that only the file has.
+    pub(crate) flag: &'static str,
+    /// One-letter flag, or a space.
+    pub(crate) short: char,
+    /// Key in the file; empty for flags that only the command line has.
+    pub(crate) key: &'static str,
+    /// What it takes.
+    pub(crate) kind: Kind,
+    /// `None`: it does what it says. `Some`: it is not built, so that only these values (as text) are accepted.
+    pub(crate) only: Option<&'static [&'static str]>,
+    /// For `--help`.
+    pub(crate) help: &'static str,
+}
+
+const fn used(flag: &'static str, short: char, key: &'static str, kind: Kind, help: &'static str) -> Opt {
+    Opt { flag, short, key, kind, only: None, help }
+}
+
+const fn fixed(flag: &'static str, key: &'static str, kind: Kind, only: &'static [&'static str]) -> Opt {
+    Opt { flag, short: ' ', key, kind, only: Some(only), help: "" }
+}
+
+const OFF: &[&str] = &["false"];
+const NOTHING: &[&str] = &["", "[]", "{}"];
+
+/// All of dockerd 28's, in the order of its help.
+#[rustfmt::skip]
+pub(crate) const OPTIONS: &[Opt] = &[
+    used("bip", ' ', "bip", Text, "IPv4 address for the default bridge"),
+    used("bridge", 'b', "bridge", Text, "Attach containers to a network bridge; 'none' for no default network"),
+    used("cgroup-parent", ' ', "cgroup-parent", Text, "Set parent cgroup for all containers"),
+    used("config-file", ' ', "", Text, "Daemon configuration file (default \"/etc/wharf/daemon.json\")"),
+    used("data-root", ' ', "data-root", Text, "Root directory of persistent state (default \"/var/lib/wharf\")"),
+    used("debug", 'D', "debug", Bool, "Enable debug mode"),
+    used("default-cgroupns-mode", ' ', "default-cgroupns-mode", Text, "Default mode for containers cgroup namespace (\"host\" | \"private\")"),
+    used("default-ipc-mode", ' ', "default-ipc-mode", Text, "Default mode for containers ipc (\"shareable\" | \"private\")"),
+    used("default-shm-size", ' ', "default-shm-size", Text, "Default shm size for containers (default 64MiB)"),
+    used("default-ulimit", ' ', "default-ulimits", Map, "Default ulimits for containers"),
+    used("dns", ' ', "dns", List, "DNS server to use"),
+    used("dns-opt", ' ', "dns-opts", List, "DNS options to use"),
+    used("dns-search", ' ', "dns-search", List, "DNS search domains to use"),
+    used("exec-opt", ' ', "exec-opts", List, "Runtime execution options"),
+    used("exec-root", ' ', "exec-root", Text, "Root directory for execution state files (default \"/run/wharf\")"),
+    used("experimental", ' ', "experimental", Bool, "Enable experimental features"),
+    used("fixed-cidr", ' ', "fixed-cidr", Text, "IPv4 subnet for the default bridge network"),
+    used("group", 'G', "group", Text, "Group for the unix socket (default \"docker\", or \"wharf\")"),
+    used("help", 'h', "", Bool, "Print usage"),
+    used("host", 'H', "hosts", List, "Daemon socket(s) to listen on"),
+    used("icc", ' ', "icc", Bool, "Enable inter-container communication for the default bridge network (default true)"),
+    used("init", ' ', "init", Bool, "Run an init in the container to forward signals and reap processes"),
+    used("init-path", ' ', "init-path", Text, "Path to the init binary (default is this binary)"),
+    used("insecure-registry", ' ', "insecure-registries", List, "Enable insecure registry communication"),
+    used("ip", ' ', "ip", Text, "Host IP for port publishing from the default bridge network (default 0.0.0.0)"),
+    used("ip-forward", ' ', "ip-forward", Bool, "Enable IP forwarding in system configuration (default true)"),
+    used("ip-masq", ' ', "ip-masq", Bool, "Enable IP masquerading for the default bridge network (default true)"),
+    used("iptables", ' ', "iptables", Bool, "Enable addition of firewall rules (default true)"),
+    used("label", ' ', "labels", List, "Set key=value labels to the daemon"),
+    used("live-restore", ' ', "live-restore", Bool, "Keep containers alive when the daemon stops (default true)"),
+    used("log-driver", ' ', "log-driver", Text, "Default driver for container logs (default \"json-file\")"),
+    used("log-format", ' ', "log-format", Text, "Set the logging format (\"text\"|\"json\") (default \"text\")"),
+    used("log-level", 'l', "log-level", Text, "Set the logging level (\"debug\"|\"info\"|\"warn\"|\"error\"|\"fatal\") (default \"info\")"),
+    used("log-opt", ' ', "log-opts", Map, "Default log driver options for containers"),
+    used("mtu", ' ', "mtu", Int, "Set the MTU for the default bridge network (default that of the default route)"),
+    used("no-new-privileges", ' ', "no-new-privileges", Bool, "Set no-new-privileges by default for new containers"),
+    used("pidfile", 'p', "pidfile", Text, "Path to use for daemon PID file (default EXEC-ROOT/wharf.pid)"),
+    used("raw-logs", ' ', "raw-logs", Bool, "Full timestamps without ANSI coloring"),
+    used("registry-mirror", ' ', "registry-mirrors", List, "Preferred registry mirror"),
+    used("seccomp-profile", ' ', "seccomp-profile", Text, "Path to seccomp profile. Set to \"unconfined\" to disable the default seccomp profile"),
+    used("shutdown-timeout", ' ', "shutdown-timeout", Int, "Set the default shutdown timeout in seconds (default 15)"),
+    used("userland-proxy", ' ', "userland-proxy", Bool, "Use userland proxy for loopback traffic (default true)"),
+    used("validate", ' ', "", Bool, "Validate daemon configuration and exit"),
+    used("version", 'v', "", Bool, "Print version information and quit"),
+
+    fixed("add-runtime", "runtimes", Map, NOTHING),
+    fixed("allow-direct-routing", "allow-direct-routing", Bool, OFF),
+    fixed("authorization-plugin", "authorization-plugins", List, NOTHING),
+    fixed("bip6", "bip6", Text, NOTHING),
+    fixed("bridge-accept-fwmark", "bridge-accept-fwmark", Text, NOTHING),
+    fixed("", "builder", Map, NOTHING),
+    fixed("cdi-spec-dir", "cdi-spec-dirs", List, NOTHING),
+    fixed("containerd", "containerd", Text, NOTHING),
+    fixed("containerd-namespace", "containerd-namespace", Text, &["", "docker", "moby"]),
+    fixed("containerd-plugins-namespace", "containerd-plugins-namespace", Text, &["", "docker-plugins", "plugins.moby"]),
+    fixed("cpu-rt-period", "cpu-rt-period", Int, &["0"]),
+    fixed("cpu-rt-runtime", "cpu-rt-runtime", Int, &["0"]),
+    fixed("default-address-pool", "default-address-pools", List, NOTHING),
+    fixed("default-gateway", "default-gateway", Text, NOTHING),
+    fixed("default-gateway-v6", "default-gateway-v6", Text, NOTHING),
+    fixed("default-network-opt", "default-network-opts", Map, NOTHING),
+    fixed("default-runtime", "default-runtime", Text, &["", "runc", "io.containerd.runc.v2", "wharf"]),
+    fixed("feature", "features", Map, NOTHING),
+    fixed("firewall-backend", "firewall-backend", Text, &["", "nftables"]),
+    fixed("fixed-cidr-v6", "fixed-cidr-v6", Text, NOTHING),
+    fixed("host-gateway-ip", "host-gateway-ips", List, NOTHING),
+    fixed("", "host-gateway-ip", Text, NOTHING),
+    fixed("http-proxy", "http-proxy", Text, NOTHING),
+    fixed("https-proxy", "https-proxy", Text, NOTHING),
+    fixed("ip-forward-no-drop", "ip-forward-no-drop", Bool, OFF),
+    fixed("ip6tables", "ip6tables", Bool, &["true", "false"]),
+    fixed("ipv6", "ipv6", Bool, OFF),
+    fixed("max-concurrent-downloads", "max-concurrent-downloads", Int, &["3"]),
+    fixed("max-concurrent-uploads", "max-concurrent-uploads", Int, &["5"]),
+    fixed("max-download-attempts", "max-download-attempts", Int, &["5"]),
+    fixed("metrics-addr", "metrics-addr", Text, NOTHING),
+    fixed("network-control-plane-mtu", "network-control-plane-mtu", Int, &["1500"]),
+    fixed("no-proxy", "no-proxy", Text, NOTHING),
+    fixed("node-generic-resource", "node-generic-resources", List, NOTHING),
+    fixed("oom-score-adjust", "oom-score-adjust", Int, &["0"]),
+    fixed("rootless", "", Bool, OFF),
+    fixed("selinux-enabled", "selinux-enabled", Bool, OFF),
+    fixed("storage-driver", "storage-driver", Text, &["", "overlay2", "overlay", "overlayfs"]),
+    fixed("storage-opt", "storage-opts", List, NOTHING),
+    fixed("swarm-default-advertise-addr", "swarm-default-advertise-addr", Text, NOTHING),
+    fixed("tls", "tls", Bool, OFF),
+    fixed("tlscacert", "tlscacert", Text, NOTHING),
+    fixed("tlscert", "tlscert", Text, NOTHING),
+    fixed("tlskey", "tlskey", Text, NOTHING),
+    fixed("tlsverify", "tlsverify", Bool, OFF),
+    fixed("userland-proxy-path", "userland-proxy-path", Text, NOTHING),
+    fixed("userns-remap", "userns-remap", Text, NOTHING),
+];
+
+/// The option of a key in the file.
+pub(crate) fn by_key(key: &str) -> Option<&'static Opt> {
+    OPTIONS.iter().find(|opt| !opt.key.is_empty() && opt.key == key)
+}
+
+/// The option of a flag: long name, or one letter.
+pub(crate) fn by_flag(flag: &str) -> Option<&'static Opt> {
+    OPTIONS.iter().find(|opt| {
+        let mut letter = [0; 4];
+        (!opt.flag.is_empty() && opt.flag == flag)
+            || (opt.short != ' ' && opt.short.encode_utf8(&mut letter) == flag)
+    })
+}

@@ -17,10 +17,11 @@ const DEFAULT_MTU: u32 = 1500;
 const NAME_LEN: usize = 15;
 /// Interfaces of ours are called this and the first digits of their endpoint's id.
 const VETH_PREFIX: &str = "veth";
+const VETH_DIGITS: usize = 11;
 
 /// Name of an endpoint's interface on the host.
 pub(crate) fn host_interface(endpoint_id: &str) -> String {
-    format!("{VETH_PREFIX}{}", endpoint_id.get(..7).unwrap_or(endpoint_id))
+    format!("{VETH_PREFIX}{}", endpoint_id.get(..VETH_DIGITS).unwrap_or(endpoint_id))
 }
 
 /// Looks at the host and decides what the bridge will be. What is there already stays as it is.
@@ -105,7 +106,7 @@ fn free_subnet(config: &NetworkConfig, mut used: Vec<Ipv4Net>) -> Result<Ipv4Net
 }
 
 /// Makes the bridge or brings it to what it should be; returns its index. Idempotent.
-pub(crate) fn setup(bridge: &Bridge, ip_forward: bool, socket: &mut Socket) -> Result<u32> {
+pub(crate) fn setup(bridge: &Bridge, socket: &mut Socket) -> Result<u32> {
     let name = &bridge.interface;
     let failed = |error: io::Error| Error::kernel(format!("set up bridge {name}"), error);
     let look = |error| Error::kernel(format!("look at bridge {name}"), error);
@@ -142,10 +143,19 @@ pub(crate) fn setup(bridge: &Bridge, ip_forward: bool, socket: &mut Socket) -> R
     // The host reaches published ports by 127.0.0.1 too: such packets leave through the bridge. The firewall keeps
     // what arrives there away from the host's loopback.
     write_sysctl(&format!("net/ipv4/conf/{name}/route_localnet"), "1")?;
-    if ip_forward {
-        write_sysctl("net/ipv4/ip_forward", "1")?;
-    }
     Ok(link.index)
+}
+
+const IP_FORWARD: &str = "net/ipv4/ip_forward";
+
+/// Whether the host passes packets on.
+pub(crate) fn forwards() -> bool {
+    fs::read_to_string(format!("/proc/sys/{IP_FORWARD}")).is_ok_and(|now| now.trim() != "0")
+}
+
+/// Makes it do so.
+pub(crate) fn forward() -> Result<()> {
+    write_sysctl(IP_FORWARD, "1")
 }
 
 /// An IPv4 bridge has no use for link-local addresses and their traffic.
@@ -190,7 +200,7 @@ pub(crate) fn reconcile(index: u32, live: &[Endpoint], socket: &mut Socket) -> R
 /// Ours: a port of our bridge with a name of our making.
 fn is_leftover(link: &Link, bridge_index: u32) -> bool {
     link.master == bridge_index
-        && link.name.len() == VETH_PREFIX.len() + 7
+        && link.name.len() == VETH_PREFIX.len() + VETH_DIGITS
         && link.name.starts_with(VETH_PREFIX)
 }
 

@@ -69,6 +69,11 @@ pub fn hosts_file(want: &HostsFile<'_>) -> Result<String> {
     Ok(text)
 }
 
+/// `/etc/hostname`.
+pub fn hostname_file(hostname: &str) -> String {
+    format!("{hostname}\n")
+}
+
 /// The host name as the file has it: the full name, then the first label if there are more.
 fn own_names(hostname: &str, domainname: &str) -> String {
     let mut full = hostname.to_owned();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -31,6 +32,8 @@ pub struct Networks {
     held: Mutex<Held>,
     /// The bridge's index, once the host is set up.
     ready: Mutex<Option<u32>>,
+    /// The host forwards only because of us.
+    guarded: AtomicBool,
 }
 
 /// What is given out.
@@ -57,7 +60,16 @@ impl Networks {
         })?;
         let held = Held { addresses, ports: Ports::new(port::ephemeral_range()), endpoints: BTreeMap::new() };
         let pool = Pool::new(config.pool_size);
-        Ok(Self { config, bridge, route, firewall, pool, held: Mutex::new(held), ready: Mutex::new(None) })
+        Ok(Self {
+            config,
+            bridge,
+            route,
+            firewall,
+            pool,
+            held: Mutex::new(held),
+            ready: Mutex::new(None),
+            guarded: AtomicBool::new(false),
+        })
     }
 
     /// The default network as it stands.
@@ -263,14 +275,25 @@ impl Networks {
         }
     }
 
+    /// Bridge, rules, and last the forwarding, so that the host never forwards unguarded.
     fn setup(&self) -> Result<u32> {
-        let index = self.route.with(|socket| bridge::setup(&self.bridge, self.config.ip_forward, socket))?;
-        self.install()?;
+        let index = self.route.with(|socket| bridge::setup(&self.bridge, socket))?;
+        let turn_on = self.config.ip_forward && !bridge::forwards();
+        self.install_with(turn_on || self.firewall.has_guard()?)?;
+        if turn_on {
+            bridge::forward()?;
+        }
         Ok(index)
     }
 
-    /// All rules of all endpoints, in one transaction.
+    /// All rules of all endpoints, after somebody removed them.
     fn install(&self) -> Result<()> {
+        self.install_with(self.guarded.load(Ordering::Relaxed))
+    }
+
+    /// In one transaction.
+    fn install_with(&self, guard: bool) -> Result<()> {
+        self.guarded.store(guard, Ordering::Relaxed);
         let rules = BridgeRules {
             interface: self.bridge.interface.clone(),
             subnet: self.bridge.subnet,
@@ -281,7 +304,7 @@ impl Networks {
         let mappings: Vec<_> =
             held.endpoints.values().flat_map(|(endpoint, _)| firewall::mappings(endpoint)).collect();
         // Held until it is done, so that of two installations the later one knows more.
-        self.firewall.install(&[rules], &mappings)
+        self.firewall.install(&[rules], &mappings, guard)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -3,6 +3,7 @@
 //! What grows lies in sets and maps, so a packet meets a fixed number of rules however many networks and ports there
 //! are, and publishing a port is adding an element. Other tables are never read or changed.
 
+mod conntrack;
 mod expression;
 mod nft;
 mod ruleset;
@@ -13,6 +14,7 @@ use ipnet::Ipv4Net;
 
 use crate::netlink::{Socket, Stash};
 use crate::{Endpoint, Error, FirewallKind, Protocol, Result};
+use conntrack::Entries;
 use nft::Transaction;
 
 /// A bridge as the firewall sees it.
@@ -80,12 +82,25 @@ impl FirewallDriver {
         matches!(self, Self::Nft(_))
     }
 
-    /// Makes the table anew in one transaction: no packet sees it half made, and no connection is cut.
-    pub(crate) fn install(&self, bridges: &[BridgeRules], ports: &[PortMapping]) -> Result<()> {
+    /// Makes the table anew in one transaction: no packet sees it half made, and no connection is cut. With `guard`
+    /// the host passes on nothing but what comes from our bridges or goes to them.
+    pub(crate) fn install(&self, bridges: &[BridgeRules], ports: &[PortMapping], guard: bool) -> Result<()> {
         self.commit("set up table wharf", |transaction| {
             transaction.replace_table();
             ruleset::put(transaction, bridges);
+            if guard {
+                ruleset::put_guard(transaction);
+            }
             ruleset::put_ports(transaction, ports, true);
+        })
+    }
+
+    /// Whether the table that is there, perhaps an earlier daemon's, has the guard.
+    pub(crate) fn has_guard(&self) -> Result<bool> {
+        let Self::Nft(sockets) = self else { return Ok(false) };
+        sockets.with(|socket| {
+            nft::has_chain(socket, ruleset::GUARD)
+                .map_err(|error| Error::kernel("look at table wharf", error))
         })
     }
 
@@ -96,7 +111,13 @@ impl FirewallDriver {
         }
         self.commit("publish ports in table wharf", |transaction| {
             ruleset::put_ports(transaction, ports, true)
-        })
+        })?;
+        let udp = ports.iter().filter(|port| port.protocol == Protocol::Udp);
+        let udp: Vec<u16> = udp.map(|port| port.host_port).collect();
+        if !udp.is_empty() {
+            self.forget(Entries::ToPorts(&udp));
+        }
+        Ok(())
     }
 
     /// Takes back what was published.
@@ -106,7 +127,22 @@ impl FirewallDriver {
         }
         self.commit("withdraw ports from table wharf", |transaction| {
             ruleset::put_ports(transaction, ports, false)
-        })
+        })?;
+        if let Some(port) = ports.iter().find(|port| port.protocol == Protocol::Udp) {
+            self.forget(Entries::AnsweredBy(port.to));
+        }
+        Ok(())
+    }
+
+    /// Best effort: what is not forgotten ends by itself, half a minute after the client's last packet.
+    fn forget(&self, entries: Entries<'_>) {
+        let Self::Nft(sockets) = self else { return };
+        let forgotten = sockets.with(|socket| {
+            conntrack::forget(socket, entries).map_err(|error| Error::kernel("forget UDP connections", error))
+        });
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, ?entries, "old UDP connections stay");
+        }
     }
 
     /// Removes the table, if it is there.

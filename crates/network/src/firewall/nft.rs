@@ -20,6 +20,7 @@ const NFPROTO_INET: u8 = 1;
 const NFT_MSG_NEWTABLE: u16 = 0;
 const NFT_MSG_DELTABLE: u16 = 2;
 const NFT_MSG_NEWCHAIN: u16 = 3;
+const NFT_MSG_GETCHAIN: u16 = 4;
 const NFT_MSG_NEWRULE: u16 = 6;
 const NFT_MSG_NEWSET: u16 = 9;
 const NFT_MSG_NEWSETELEM: u16 = 12;
@@ -119,6 +120,18 @@ pub(super) fn probe() -> io::Result<()> {
     let mut batch = Batch::new();
     batch.message(kind(NFT_MSG_GETGEN), NLM_F_ACK, &header(NFPROTO_UNSPEC, 0));
     Socket::netfilter()?.query(&mut batch, |_| {})
+}
+
+/// Whether our table has this chain.
+pub(super) fn has_chain(socket: &mut Socket, name: &str) -> io::Result<bool> {
+    let mut batch = Batch::new();
+    batch.message(kind(NFT_MSG_GETCHAIN), NLM_F_ACK, &header(NFPROTO_INET, 0));
+    batch.text(NFTA_CHAIN_TABLE, TABLE).text(NFTA_CHAIN_NAME, name);
+    match socket.query(&mut batch, |_| {}) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn kind(message: u16) -> u16 {

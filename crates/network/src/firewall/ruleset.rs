@@ -6,6 +6,7 @@
 //! output       to a local address -> publish: DNAT by map, first by exact address, then by port alone
 //! postrouting  DNATed back into the bridge it came from, or from the host's loopback: masquerade, so that the
 //!              answer comes back through us; from a bridge's subnet to elsewhere: masquerade
+//! guard        only if it was us who made the host forward: what is not ours is still not passed on
 //! forward      into a bridge goes only what belongs to a connection, comes from the same bridge, or was published
 //! ```
 
@@ -152,6 +153,25 @@ fn put_filter(transaction: &mut Transaction) {
         transaction.add_rule("forward", &[accepted, std::slice::from_ref(&accept)].concat());
     }
     transaction.add_rule("forward", &[output(REG_1), InSet(BRIDGES.name, REG_1), drop]);
+}
+
+/// The chain's presence tells the next daemon that forwarding was off before us.
+pub(super) const GUARD: &str = "guard";
+
+/// Keeps a host that was no router from becoming one.
+pub(super) fn put_guard(transaction: &mut Transaction) {
+    use Expression::{Meta as Load, NotInSet};
+    transaction.add_chain(GUARD, Some(Hook { kind: "filter", number: 2, priority: 0 }));
+    transaction.add_rule(
+        GUARD,
+        &[
+            Load(Meta::InputName, REG_1),
+            NotInSet(BRIDGES.name, REG_1),
+            Load(Meta::OutputName, REG_1),
+            NotInSet(BRIDGES.name, REG_1),
+            Expression::Verdict(Verdict::Drop),
+        ],
+    );
 }
 
 fn put_bridge(transaction: &mut Transaction, bridge: &BridgeRules) {

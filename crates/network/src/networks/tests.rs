@@ -239,6 +239,143 @@ fn privileged_udp_is_published_too() {
 }
 
 #[test]
+fn privileged_a_udp_client_that_goes_on_sending_reaches_the_next_container() {
+    on_a_host(|| {
+        let outside = outside();
+        let networks = networks(NetworkConfig::default());
+        let client = within(&outside.fd, || UdpSocket::bind("0.0.0.0:5000").unwrap());
+        client.connect("198.51.100.1:5353").unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut before = Ipv4Addr::UNSPECIFIED;
+        for more in [vec![], vec![port(Protocol::Udp, "", 5354, 54)]] {
+            // Nobody is there yet, or any more: this leaves an entry that leads nowhere. The refusal is read away.
+            let _ = client.send(b"lost");
+            assert_eq!(client.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+            let ports = [vec![port(Protocol::Udp, "", 5353, 53)], more].concat();
+            let dns = join(&networks, &ports).unwrap();
+            assert_ne!(dns.endpoint.address, before);
+            before = dns.endpoint.address;
+            let server = within(&dns.netns, || UdpSocket::bind("0.0.0.0:53").unwrap());
+            server.set_read_timeout(Some(PATIENCE)).unwrap();
+            client.send(b"hello").unwrap();
+            let mut buffer = [0; 16];
+            let (len, peer) = server.recv_from(&mut buffer).unwrap();
+            assert_eq!(&buffer[..len], b"hello");
+            server.send_to(b"again", peer).unwrap();
+            client.recv(&mut buffer).unwrap();
+            networks.leave(&dns.endpoint).unwrap();
+        }
+    });
+}
+
+#[test]
+fn privileged_a_host_that_was_no_router_does_not_become_one() {
+    on_a_host(|| {
+        // Two neighbours, each of whom sends everything to us.
+        let mut one = outside();
+        let networks = networks(NetworkConfig::default());
+        let mut index = one.route.link("eth0").unwrap().unwrap().index;
+        let other = Namespace::new().unwrap();
+        {
+            let mut socket = Socket::route().unwrap();
+            let mut batch = Batch::new();
+            route::put_bridge(&mut batch, "out2", [2, 0, 0, 0, 0, 3], 1500);
+            socket.request(&mut batch).unwrap();
+            let bridge_index = socket.link("out2").unwrap().unwrap().index;
+            let mut batch = Batch::new();
+            route::put_up(&mut batch, bridge_index);
+            route::put_address(&mut batch, bridge_index, "203.0.113.1/24".parse().unwrap());
+            route::put_veth(
+                &mut batch,
+                &Veth {
+                    host_name: "out3",
+                    bridge_index,
+                    mtu: 1500,
+                    peer_name: "eth0",
+                    peer_mac: [2, 0, 0, 0, 0, 4],
+                    netns: other.fd.as_fd(),
+                    isolated: false,
+                },
+            );
+            socket.request(&mut batch).unwrap();
+        }
+        let mut route_to_us = |namespace: &mut Namespace, gateway: &str, own: Option<&str>| {
+            index = namespace.route.link("eth0").unwrap().unwrap().index;
+            let mut batch = Batch::new();
+            if let Some(own) = own {
+                route::put_up(&mut batch, index);
+                route::put_address(&mut batch, index, own.parse().unwrap());
+            }
+            route::put_default_route(&mut batch, index, gateway.parse().unwrap());
+            namespace.route.request(&mut batch).unwrap();
+        };
+        let mut other = other;
+        route_to_us(&mut one, "198.51.100.1", None);
+        route_to_us(&mut other, "203.0.113.1", Some("203.0.113.2/24"));
+        serve(&other.fd, 80);
+        let web = join(&networks, &[]).unwrap();
+        assert_eq!(within(&web.netns, || ask("203.0.113.2:80")), "203.0.113.1");
+        assert_eq!(within(&one.fd, || ask("203.0.113.2:80")), "silence");
+        // The next daemon finds forwarding on, but knows.
+        drop(networks);
+        let next = Networks::open(NetworkConfig::default()).unwrap();
+        next.restore(std::slice::from_ref(&web.endpoint)).unwrap();
+        assert_eq!(within(&one.fd, || ask("203.0.113.2:80")), "silence");
+        // Once the administrator's host is a router, it stays one.
+        next.teardown().unwrap();
+        next.restore(&[web.endpoint]).unwrap_or_default();
+        assert_eq!(within(&one.fd, || ask("203.0.113.2:80")), "198.51.100.2");
+    });
+}
+
+#[test]
+fn privileged_many_may_join_at_once() {
+    on_a_host(|| {
+        let networks = networks(NetworkConfig::default());
+        let joined: Vec<_> = thread::scope(|scope| {
+            let joins: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| join(&networks, &[port(Protocol::Tcp, "", 0, 80)]).unwrap()))
+                .collect();
+            joins.into_iter().map(|join| join.join().unwrap()).collect()
+        });
+        let mut addresses: Vec<_> = joined.iter().map(|joined| joined.endpoint.address).collect();
+        let mut ports: Vec<_> = joined.iter().map(|joined| joined.endpoint.ports[0].host_port).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!((addresses.len(), ports.len()), (16, 16));
+        let rules = nft_list().unwrap_or_default();
+        thread::scope(|scope| {
+            for joined in &joined {
+                scope.spawn(|| networks.leave(&joined.endpoint).unwrap());
+            }
+        });
+        assert!(rules.is_empty() || rules.contains(&format!("tcp . {}", ports[15])), "{rules}");
+        assert!(!nft_list().unwrap_or_default().contains("tcp ."));
+    });
+}
+
+#[test]
+fn privileged_twenty_thousand_ports_fit_into_one_transaction() {
+    on_a_host(|| {
+        let networks = networks(NetworkConfig::default());
+        let ports: Vec<_> = (1..=20_000)
+            .map(|port| PortMapping {
+                protocol: Protocol::Tcp,
+                host: Ipv4Addr::UNSPECIFIED,
+                host_port: port,
+                to: Ipv4Addr::new(172, 17, 0, 2),
+                to_port: 80,
+            })
+            .collect();
+        networks.firewall.install(&[], &ports, false).unwrap();
+        networks.firewall.remove(&ports[..10_000]).unwrap();
+        networks.firewall.add(&ports[..10_000]).unwrap();
+    });
+}
+
+#[test]
 fn privileged_what_is_not_published_is_not_reached_from_outside() {
     on_a_host(|| {
         let mut outside = outside();

@@ -58,6 +58,11 @@ impl Downloads {
             .await
     }
 
+    /// Whether a new download would have to wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.slots.available_permits() == 0
+    }
+
     /// The right to unpack the layer with this chain id.
     pub(super) async fn unpack_turn(&self, chain_id: &Digest) -> OwnedMutexGuard<()> {
         let turn = self.turn(chain_id);

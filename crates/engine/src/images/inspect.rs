@@ -72,7 +72,8 @@ impl Shared {
             let upper = paths.upper.as_ref().or_else(|| lower.next());
             data.insert("MergedDir".to_owned(), text(&paths.merged));
             data.extend(upper.map(|path| ("UpperDir".to_owned(), text(path))));
-            data.extend(paths.work.as_ref().map(|path| ("WorkDir".to_owned(), text(path))));
+            let work = paths.work.unwrap_or_else(|| paths.merged.with_file_name("work"));
+            data.insert("WorkDir".to_owned(), text(&work));
             let below: Vec<String> = lower.map(text).collect();
             if !below.is_empty() {
                 data.insert("LowerDir".to_owned(), below.join(":"));

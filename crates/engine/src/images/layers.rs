@@ -194,6 +194,9 @@ impl Pull {
 
     async fn download(&self, place: &Place) -> Result<()> {
         let (id, total) = (place.id(), place.descriptor.size);
+        if self.shared.downloads.is_full() {
+            self.report.say(Progress::step(id, "Waiting", 0, 0)).await;
+        }
         let mut told: Option<Instant> = None;
         let fetched = self
             .shared

@@ -21,6 +21,7 @@ mod progress;
 mod prune;
 mod pull;
 mod remove;
+mod save;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub use load::ImportRequest;
 /// Who we are for a registry: doors use no crate below the engine.
 pub use registry::Credentials;
 pub use progress::{Detail, Progress, ProgressStream};
+pub use save::ArchiveStream;
 pub use view::{
     HistoryEntry, ImageDetails, ImageSummary, ListRequest, Pruned, PullRequest, Removed, ResolvedImage,
 };

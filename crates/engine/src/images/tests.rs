@@ -3,6 +3,7 @@
 #[path = "../../../registry/tests/fixture/mod.rs"]
 mod fixture;
 
+mod files;
 mod pulling;
 mod rules;
 
@@ -76,6 +77,19 @@ impl World {
         }
         actions
     }
+}
+
+/// All lines, as `id status` or the text, and the error if there was one.
+async fn lines(mut stream: ProgressStream) -> (Vec<String>, Option<String>) {
+    let mut lines = Vec::new();
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(event) if event.stream.is_empty() => lines.push(format!("{} {}", event.id, event.status)),
+            Ok(event) => lines.push(event.stream),
+            Err(error) => return (lines, Some(error.message)),
+        }
+    }
+    (lines, None)
 }
 
 fn container(n: u8) -> ContainerId {

@@ -14,18 +14,6 @@ fn request(registry: &FakeRegistry, rest: &str) -> PullRequest {
     PullRequest::parse(repository, tag, "", Credentials::default()).unwrap()
 }
 
-/// All lines, as `id status`, and the error if there was one.
-async fn lines(mut stream: ProgressStream) -> (Vec<String>, Option<String>) {
-    let mut lines = Vec::new();
-    while let Some(event) = stream.next().await {
-        match event {
-            Ok(event) => lines.push(format!("{} {}", event.id, event.status)),
-            Err(error) => return (lines, Some(error.message)),
-        }
-    }
-    (lines, None)
-}
-
 async fn pull(world: &World, request: PullRequest) -> (Vec<String>, Option<String>) {
     lines(world.images.pull(request)).await
 }

@@ -147,7 +147,7 @@ fn run(words: &[String]) -> Outcome {
         print(&flags::help_text(&path, command, flags::wrap_width()));
         return Ok(());
     }
-    let parsed = if path == "docker" { Parsed { args: rest.to_vec(), ..Parsed::default() } } else { parse_flags(&path, command, rest)? };
+    let parsed = if path == "docker" { Parsed::of_args(rest) } else { parse_flags(&path, command, rest)? };
     if parsed.help {
         print(&flags::help_text(&path, command, flags::wrap_width()));
         return Ok(());

@@ -10,9 +10,9 @@ mod usage;
 
 use std::fmt;
 
-pub(crate) use checks::go_quote;
+pub(crate) use checks::{go_quote, parse_bool};
 pub(crate) use parse::{FlagError, Parsed, parse};
-pub(crate) use usage::{help_text, wrap_width};
+pub(crate) use usage::{help_text, use_line, wrap_width};
 
 use crate::{Outcome, context::Context};
 

@@ -35,6 +35,11 @@ pub(crate) enum FlagError {
 }
 
 impl Parsed {
+    /// Nothing but arguments.
+    pub(crate) fn of_args(args: &[String]) -> Self {
+        Self { args: args.to_vec(), ..Self::default() }
+    }
+
     /// Whether the flag was given.
     pub(crate) fn changed(&self, name: &str) -> bool {
         self.values.iter().any(|(key, _)| *key == name)

@@ -53,7 +53,7 @@ pub(crate) const CREATE_AND_RUN: &[Flag] = &[
     flag("init", Kind::Bool, "Run an init inside the container that forwards signals and reaps processes"),
     flag("interactive", Kind::Bool, "Keep STDIN open even if not attached").short('i'),
     flag("io-maxbandwidth", Kind::Bytes, "Maximum IO bandwidth limit for the system drive (Windows only)").windows(),
-    flag("io-maxiops", Kind::Uint, "Maximum IOps limit for the system drive (Windows only)").windows(),
+    flag("io-maxiops", Kind::Uint64, "Maximum IOps limit for the system drive (Windows only)").windows(),
     flag("ip", Kind::Str, "IPv4 address (e.g., 172.30.100.104)"),
     flag("ip6", Kind::Str, "IPv6 address (e.g., 2001:db8::33)"),
     flag("ipc", Kind::Str, "IPC mode to use"),

@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use super::funcs::{self, Functions};
-use super::parse::{Node, Operand, OperandKind, Pipe, Template, command_text};
+use super::parse::Template;
 use super::print;
+use super::tree::{Node, Operand, OperandKind, Pipe, command_text};
 use super::value::{Record, Value, omitted_field};
 use super::TemplateError;
 
@@ -221,10 +222,8 @@ impl State<'_> {
             OperandKind::Dot => dot.clone(),
             OperandKind::Nil => Value::Nil,
             OperandKind::Bool(value) => Value::Bool(*value),
-            OperandKind::Number { integer: Some(value), text, .. } if !text.contains(['.', 'e', 'E']) || text.starts_with("0x") || text.starts_with('\'') => {
-                Value::Int(*value)
-            }
-            OperandKind::Number { float, .. } => Value::Float(float.unwrap_or_default()),
+            OperandKind::Int { value, .. } => Value::Int(*value),
+            OperandKind::Float { value, .. } => Value::Float(*value),
             OperandKind::String { value, .. } => value.as_str().into(),
             OperandKind::Field(names) => self.fields(dot, dot, operand, names, &[], None)?,
             OperandKind::Variable(names) => {

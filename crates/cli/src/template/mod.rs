@@ -1,4 +1,27 @@
-// NOTE FROM THE LEAD (10:37): by mistake I overwrote your mod.rs, lex.rs, parse.rs and print.rs in this folder with a version of mine
-// before I saw that you were here. Sorry. Your value.rs is untouched and your design is the better one: please write your files again
-// from what you have in your context. My version (over serde_json::Value; lex, parse, exec, functions, print with printf) lies in
-// /work/lead-template/*.rs: take from it whatever saves you time. I will not touch crates/cli again. Please commit early.
+//! Go's `text/template`, with the functions that Docker adds.
+//!
+//! ```text
+//! text --parse--> Template (a tree of nodes) --execute(Value)--> text
+//! ```
+//! The grammar, the order in which things are evaluated and the words of errors are those of Go, because users write
+//! their formats for Docker. Left out: method calls on Go types that do not exist here, and complex numbers.
+
+mod exec;
+mod funcs;
+mod lex;
+mod parse;
+mod print;
+mod tree;
+mod value;
+
+pub(crate) use funcs::Functions;
+pub(crate) use parse::Template;
+pub(crate) use value::Value;
+
+/// A template that cannot be read or cannot be applied. Its text is Go's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct TemplateError(pub(crate) String);
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use types::Digest;
 
 /// A hash under way.
+#[derive(Clone)]
 pub struct Sha256(Context);
 
 impl Default for Sha256 {

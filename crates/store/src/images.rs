@@ -101,29 +101,18 @@ impl<'a> ImageTable<'a> {
     /// Keeps an image and points its names at it, taking them from other images. One that is there already keeps its
     /// parent and names. Blobs and snapshots must be there. Flushed to disk before this returns.
     pub fn put(&self, image: &ImageRecord) -> Result<()> {
-        let manifest = image.manifest.as_ref().map(|m| db::encode("manifest", m)).transpose()?;
-        let layers = db::encode("layers", &image.layers)?;
+        self.put_all(std::slice::from_ref(image))
+    }
+
+    /// The same for several images: all or none.
+    pub fn put_all(&self, images: &[ImageRecord]) -> Result<()> {
         let now = db::now();
-        let added_at = if image.added_at.is_empty() { &now } else { &image.added_at };
         self.store.db().write(Durability::Power, |tx| {
-            tx.prepare_cached(
-                "INSERT INTO images (id, config, manifest, layers, size, created, parent, added_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                 ON CONFLICT (id) DO UPDATE SET manifest = coalesce(excluded.manifest, manifest),
-                     layers = excluded.layers, parent = coalesce(parent, excluded.parent)",
-            )?
-            .execute(params![
-                image.id.as_str(),
-                image.config,
-                manifest,
-                layers,
-                image.size.cast_signed(),
-                image.created,
-                image.parent.as_ref().map(Digest::as_str),
-                added_at
-            ])?;
-            for name in &image.names {
-                set_name(tx, name, &image.id, &now)?;
+            for image in images {
+                insert(tx, image, &now)?;
+                for name in &image.names {
+                    set_name(tx, name, &image.id, &now)?;
+                }
             }
             Ok(())
         })
@@ -328,6 +317,30 @@ fn get(db: &Connection, id: &Digest) -> Result<Option<ImageRecord>> {
     let row =
         db.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?.query_row([id.as_str()], raw).optional()?;
     row.map(|row| finish(db, row)).transpose()
+}
+
+fn insert(db: &Connection, image: &ImageRecord, now: &str) -> Result<()> {
+    let manifest = image.manifest.as_ref().map(|m| db::encode("manifest", m)).transpose()?;
+    let added_at = if image.added_at.is_empty() { now } else { &image.added_at };
+    db.prepare_cached(
+        "INSERT INTO images (id, config, manifest, layers, size, created, parent, added_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (id) DO UPDATE SET manifest = coalesce(excluded.manifest, manifest),
+             layers = CASE WHEN excluded.manifest IS NULL AND manifest IS NOT NULL
+                 THEN layers ELSE excluded.layers END,
+             parent = coalesce(parent, excluded.parent)",
+    )?
+    .execute(params![
+        image.id.as_str(),
+        image.config,
+        manifest,
+        db::encode("layers", &image.layers)?,
+        image.size.cast_signed(),
+        image.created,
+        image.parent.as_ref().map(Digest::as_str),
+        added_at
+    ])?;
+    Ok(())
 }
 
 fn exists(db: &Connection, id: &Digest) -> Result<bool> {

@@ -1,18 +1,48 @@
 //! Images in files: `docker load`, `docker save`, `docker import`.
 //!
-//! [`load`] reads a docker-archive (`manifest.json`, or `repositories` of very old ones) or an OCI image layout
-//! (`index.json`), plain or compressed, from a stream that cannot seek: blobs go into the content store as they come.
+//! [`load`] reads a docker-archive (`manifest.json`) or an OCI image layout (`index.json`), plain or compressed, from a
+//! stream that cannot seek. Members may come in any order, so every file goes into the content store first (its digest
+//! is taken on the way), and what the index names is put together afterwards:
+//!
+//! ```text
+//!   stream -> decompress -> tar -> spool: path -> blob | link | document      spool.rs
+//!                                    `-> manifest.json -> images              docker.rs
+//!                                    `-> index.json -> manifest -> images     oci.rs
+//!                                          `-> check, unpack layers, put all  assemble.rs
+//! ```
+//! Nothing is named before all images of the archive are complete; blobs that no image needs are swept at the end,
+//! after failures too.
 
-use std::io::{Read, Write};
+mod assemble;
+mod docker;
+mod import;
+mod oci;
+mod save;
+mod spool;
 
-use types::{Config, Digest, ImageRef, Platform};
+#[cfg(test)]
+mod tests;
 
-use crate::{error::Result, store::Store};
+use std::io::Read;
+
+use types::{Digest, ImageRef, Platform};
+
+pub use import::{ImportOptions, import};
+pub use save::save;
+
+use crate::{
+    compression::Decompressor,
+    error::{Error, Result},
+    store::Store,
+};
+
+/// Longest `manifest.json`, `index.json`, manifest or config that is read. The largest in the wild have some 100 KiB.
+pub(crate) const DOCUMENT_MAX: u64 = 8 << 20;
 
 /// What a load is doing, for progress output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// `read` bytes of the archive have come in.
+    /// Bytes of the (uncompressed) archive that have come in.
     Reading {
         /// Bytes so far.
         read: u64,
@@ -54,31 +84,31 @@ pub fn load(
     options: &LoadOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Loaded>> {
-    let _ = (store, archive, options, progress);
-    Err(crate::Error::Unsupported("loading archives".to_owned()))
+    let loaded = load_held(store, archive, options, progress);
+    // After the hold is gone: blobs that came in vain.
+    let swept = store.sweep();
+    let loaded = loaded?;
+    swept?;
+    Ok(loaded)
 }
 
-/// What `docker import` wants beside the tar.
-#[derive(Debug, Clone, Default)]
-pub struct ImportOptions {
-    /// Name of the new image.
-    pub name: Option<ImageRef>,
-    /// Defaults for its containers (`--change` already applied by the caller).
-    pub config: Option<Config>,
-    /// Message: the history entry's comment.
-    pub message: String,
-    /// Platform of the new image; the host's by default.
-    pub platform: Option<Platform>,
-}
-
-/// Makes an image of one layer from a file system tar (plain or compressed). Returns its id.
-pub fn import(store: &Store, tar: &mut dyn Read, options: &ImportOptions) -> Result<Digest> {
-    let _ = (store, tar, options);
-    Err(crate::Error::Unsupported("importing file systems".to_owned()))
-}
-
-/// Writes images, each with the names under which to save it, as docker-archive and OCI image layout in one tar.
-pub fn save(store: &Store, images: &[(Digest, Vec<ImageRef>)], out: &mut dyn Write) -> Result<()> {
-    let _ = (store, images, out);
-    Err(crate::Error::Unsupported("saving images".to_owned()))
+fn load_held(
+    store: &Store,
+    archive: &mut dyn Read,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Loaded>> {
+    let hold = store.hold();
+    let mut archive = Decompressor::new(archive)?;
+    let spool = spool::read(store, &hold, &mut archive, progress)?;
+    let images = if let Some(manifest) = spool.document("manifest.json") {
+        docker::images(store, &spool, manifest)?
+    } else if let Some(index) = spool.document("index.json") {
+        oci::images(store, index, options.platform.as_ref())?
+    } else if spool.document("repositories").is_some() {
+        return Err(Error::Unsupported("loading archives of Docker before 1.10".to_owned()));
+    } else {
+        return Err(Error::Invalid("archive has neither manifest.json nor index.json".to_owned()));
+    };
+    assemble::all(store, &hold, &images, progress)
 }

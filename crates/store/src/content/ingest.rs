@@ -167,6 +167,21 @@ impl Ingest {
         Ok(BlobInfo { digest: got, size: self.offset })
     }
 
+    /// For content whose digest is only known now: as [`commit`](Self::commit), but what is there already is not
+    /// written and flushed again.
+    pub fn commit_unless_present(mut self, expected: Option<&Digest>) -> Result<BlobInfo> {
+        let got = self.hash.clone().finish();
+        if let Some(expected) = expected.filter(|expected| **expected != got) {
+            return Err(Error::DigestMismatch { expected: expected.clone(), got });
+        }
+        let short = self.size.is_some_and(|size| self.offset != size);
+        if !short && self.blobs.join(got.hex()).exists() {
+            self.keep = false;
+            return Ok(BlobInfo { digest: got, size: self.offset });
+        }
+        self.commit()
+    }
+
     /// Throws away what was written.
     pub fn abandon(mut self) {
         self.keep = false;

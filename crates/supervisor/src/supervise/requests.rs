@@ -229,10 +229,13 @@ impl Supervisor {
             process: &exec.process,
             target: init.pidfd.as_fd(),
             target_pid: init.pid,
+            cgroup: self.cgroup.as_ref(),
             stdio: runtime_stdio(inner.as_ref(), &exec.process),
             user: Some(exec.user.as_str()).filter(|user| !user.is_empty()),
             groups: &exec.groups,
             seccomp: program.as_ref(),
+            seccomp_flags: 0,
+            no_new_keyring: false,
             preserve_fds: 0,
         })
         .map_err(|error| ProcessError::from(&error))?;

@@ -90,6 +90,14 @@ impl RunRecord {
     }
 }
 
+/// How a child ended, as `wait` tells it.
+pub(crate) fn exit_of(status: rustix::process::WaitStatus) -> linux::pidfd::Exit {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => linux::pidfd::Exit::Code(code),
+        (None, signal) => linux::pidfd::Exit::Signal(signal.unwrap_or(0)),
+    }
+}
+
 /// When a process started, in clock ticks since boot: field 22 of `/proc/PID/stat` (proc(5)).
 pub(crate) fn start_ticks(pid: i32) -> io::Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;

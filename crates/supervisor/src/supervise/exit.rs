@@ -2,14 +2,13 @@
 
 use std::time::Instant;
 
-use linux::pidfd::Exit;
 use rustix::process::{WaitOptions, WaitStatus};
 
 use super::connection::Role;
 use super::{DRAIN_LIMIT, FINISHED_MAX, INIT, Supervisor};
 use crate::log;
 use crate::protocol::{ExecState, Reply};
-use crate::record::{self, ExitRecord};
+use crate::record::{self, ExitRecord, exit_of};
 
 impl Supervisor {
     /// Takes note of every child that has ended. As a subreaper we get strangers, too: orphans of a container that
@@ -27,12 +26,8 @@ impl Supervisor {
     fn process_ended(&mut self, pid: i32, status: WaitStatus) {
         let ours = self.members.indexes(|member| member.pid == pid && member.ended.is_none());
         let Some(index) = ours.first().copied() else { return };
-        let exit = match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Exit::Code(code),
-            (None, signal) => Exit::Signal(signal.unwrap_or(0)),
-        };
         let record = ExitRecord {
-            exit_code: exit.code(),
+            exit_code: exit_of(status).code(),
             signal: status.terminating_signal(),
             oom_killed: false,
             finished_at: log::rfc3339_nano(log::now()),

@@ -1,0 +1,62 @@
+//! Numbers, not tests: `cargo test -p supervisor --test privileged -- measure`.
+
+use std::time::{Duration, Instant};
+
+use supervisor::RunRecord;
+
+use crate::world::{World, exit_of};
+
+fn field(pid: i32, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    text.lines()
+        .find_map(|line| {
+            line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix("kB")?.trim().parse().ok()
+        })
+        .unwrap_or(0)
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+pub(crate) fn main() {
+    let world = World::new();
+    let mut times = Vec::new();
+    let spawns: Vec<_> = (0..50).map(|_| world.container(&["sleep", "1000"])).collect();
+    for spawn in &spawns {
+        let started = Instant::now();
+        world.zygote.spawn(spawn, None, vec![]).unwrap();
+        times.push(started.elapsed());
+    }
+    println!("spawn of 50: median {:?}, min {:?}", median(&mut times), times[0]);
+    let pids: Vec<i32> =
+        spawns.iter().map(|spawn| RunRecord::read(&spawn.dir).unwrap().supervisor_pid).collect();
+    let total = |name| pids.iter().map(|pid| field(*pid, name)).sum::<u64>() / pids.len() as u64;
+    println!(
+        "supervisor: PSS {} kB, RSS {} kB, private dirty {} kB, shared dirty {} kB, PSS dirty {} kB",
+        total("Pss"),
+        total("Rss"),
+        total("Private_Dirty"),
+        total("Shared_Dirty"),
+        total("Pss_Dirty"),
+    );
+    let wakes = |pid: i32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        text.lines().find(|line| line.starts_with("voluntary_ctxt")).unwrap_or_default().to_owned()
+    };
+    let before = wakes(pids[0]);
+    std::thread::sleep(Duration::from_secs(2));
+    println!("idle for 2 s: {} wake-ups", if wakes(pids[0]) == before { "no" } else { "some" });
+    drop(world);
+    let world = World::new();
+    let mut times = Vec::new();
+    for _ in 0..30 {
+        let spawn = world.container(&["true"]);
+        let started = Instant::now();
+        world.zygote.spawn(&spawn, None, vec![]).unwrap();
+        exit_of(&spawn);
+        times.push(started.elapsed());
+    }
+    println!("spawn to exit record of true: median {:?}, min {:?}", median(&mut times), times[0]);
+}

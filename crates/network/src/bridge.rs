@@ -241,7 +241,11 @@ pub(crate) fn plug(
     route::put_up(&mut batch, index);
     route::put_address(&mut batch, index, address);
     route::put_default_route(&mut batch, index, endpoint.gateway);
-    namespace.route.request(&mut batch).map_err(failed)
+    namespace.route.request(&mut batch).map_err(failed)?;
+
+    // In this order: a bridge has a carrier when one of its ports has.
+    namespace.route.settle(name).map_err(failed)?;
+    socket.settle(&endpoint.host_interface).and_then(|()| socket.settle(&bridge.interface)).map_err(failed)
 }
 
 /// Removes the bridge.

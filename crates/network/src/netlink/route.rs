@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
@@ -22,6 +23,7 @@ const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
+const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
@@ -46,6 +48,10 @@ const RTA_TABLE: u16 = 15;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IFF_UP: u32 = 1;
+const IF_OPER_UP: u8 = 6;
+/// How often, and after what pause, an interface is looked at again until it passes packets.
+const SETTLE_LOOKS: u32 = 50;
+const SETTLE_PAUSE: Duration = Duration::from_micros(200);
 const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_BOOT: u8 = 3;
 const RT_SCOPE_UNIVERSE: u8 = 0;
@@ -62,6 +68,8 @@ pub(crate) struct Link {
     /// `bridge`, `veth`, ...; empty for hardware.
     pub(crate) kind: String,
     pub(crate) up: bool,
+    /// It passes packets.
+    pub(crate) running: bool,
 }
 
 /// A veth pair: one end on the host's bridge, the other in a container.
@@ -182,11 +190,13 @@ fn link(body: &[u8]) -> Option<Link> {
         master: 0,
         kind: String::new(),
         up: number(body, 8)? & IFF_UP != 0,
+        running: false,
     };
     for (kind, value) in attributes(body, 16) {
         match kind {
             IFLA_IFNAME => link.name = text(value),
             IFLA_MASTER => link.master = number(value, 0)?,
+            IFLA_OPERSTATE => link.running = value == [IF_OPER_UP],
             IFLA_LINKINFO => {
                 link.kind = attributes(value, 0)
                     .find(|(kind, _)| *kind == IFLA_INFO_KIND)
@@ -224,6 +234,21 @@ impl Socket {
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Waits until an interface that has a carrier passes packets, a hundredth of a second at most.
+    ///
+    /// The kernel acts on a new carrier later, in a worker: until then it drops what is sent, and an ARP question lost
+    /// so is asked again only after a second. Since Linux 6.8 looking at the interface makes it act at once.
+    pub(crate) fn settle(&mut self, name: &str) -> io::Result<()> {
+        for _ in 0..SETTLE_LOOKS {
+            match self.link(name)? {
+                Some(link) if !link.running => std::thread::sleep(SETTLE_PAUSE),
+                _ => return Ok(()),
+            }
+        }
+        tracing::debug!(name, "an interface is up but not running");
+        Ok(())
     }
 
     /// Every IPv4 address: index of its interface, address and prefix length.

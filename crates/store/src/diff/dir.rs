@@ -119,6 +119,8 @@ impl Dir {
                 Err(error) => return Err(Error::io("reading attributes of", self.path(name), error)),
             }
         }
+        // File systems list them in any order; lists are compared and packed.
+        found.sort();
         Ok(found)
     }
 

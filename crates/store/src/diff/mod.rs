@@ -27,8 +27,8 @@ pub(crate) use remove::remove_tree;
 
 use crate::error::{IoContext, Result};
 
-/// Deeper trees are refused. Paths of the kernel's longest length have 2,048 components at most.
-const DEPTH_MAX: usize = 1024;
+/// Deeper trees are refused: walking takes stack and an open file for each level.
+const DEPTH_MAX: usize = 512;
 /// What marks a directory that hides those below it, in overlayfs.
 const OPAQUE: &str = "trusted.overlay.opaque";
 

@@ -6,6 +6,7 @@
 
 mod bed;
 mod containers;
+mod contract;
 mod faults;
 mod images;
 mod parity;

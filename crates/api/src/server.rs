@@ -76,6 +76,7 @@ where
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
+        .title_case_headers(true)
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

@@ -248,7 +248,7 @@ mod tests {
         store.leases().remove("c").unwrap();
         drop(store);
         let store = Store::open_with(dir.path(), &options).unwrap();
-        assert_eq!(store.volumes().list().unwrap(), [made.clone()]);
+        assert_eq!(store.volumes().list().unwrap(), std::slice::from_ref(&made));
         store.volumes().remove("data").unwrap();
         assert!(!made.mountpoint.exists());
         assert!(store.volumes().remove("data").unwrap_err().is_not_found());

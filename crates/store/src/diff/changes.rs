@@ -110,10 +110,10 @@ impl Walk {
         let kind = match &old {
             None if self.is_skeleton(path, stat, at) => return Ok(()),
             None => ChangeKind::Added,
-            Some(old) if differs(stat, &old.stat) => ChangeKind::Modified,
-            Some(old) if new.xattrs(name)? != old.dir.xattrs(name)? => ChangeKind::Modified,
+            Some(old) if differs(stat, &old.stat) => ChangeKind::Changed,
+            Some(old) if new.xattrs(name)? != old.dir.xattrs(name)? => ChangeKind::Changed,
             // A directory changes with what is in it.
-            Some(_) if self.changes.len() > at => ChangeKind::Modified,
+            Some(_) if self.changes.len() > at => ChangeKind::Changed,
             Some(_) => return Ok(()),
         };
         self.changes.insert(at, Change { path: path.to_owned(), kind });

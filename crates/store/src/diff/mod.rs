@@ -36,7 +36,7 @@ const OPAQUE: &str = "trusted.overlay.opaque";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChangeKind {
     /// `C`.
-    Modified,
+    Changed,
     /// `A`.
     Added,
     /// `D`.

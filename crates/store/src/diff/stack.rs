@@ -1,7 +1,7 @@
 //! Trees on top of each other, seen as overlayfs would show them, without a mount.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     ffi::{CString, OsStr},
     path::{Path, PathBuf},
     rc::Rc,
@@ -95,19 +95,19 @@ impl Stack {
         Ok(Self { dirs })
     }
 
-    /// The names in it, sorted, with the number of the tree that each comes from.
+    /// The names in it, sorted.
     pub(super) fn names(&self) -> Result<Vec<CString>> {
         let mut names: BTreeMap<CString, bool> = BTreeMap::new();
-        for (i, dir) in self.dirs.iter().enumerate() {
+        for dir in &self.dirs {
             for name in dir.names()? {
-                // A whiteout hides what is below, so the first tree with the name decides. In the lowest one there is
-                // nothing left to hide, but the mark is still no file.
-                if !names.contains_key(&name) {
-                    let deleted = match dir.stat(os(&name))? {
+                // A whiteout hides what is below, so the first tree with the name decides.
+                if let Entry::Vacant(vacant) = names.entry(name) {
+                    let deleted = match dir.stat(os(vacant.key()))? {
                         Some(stat) => is_whiteout(&stat),
-                        None => i + 1 < self.dirs.len(),
+                        // Gone since it was listed.
+                        None => true,
                     };
-                    names.insert(name, !deleted);
+                    vacant.insert(!deleted);
                 }
             }
         }

@@ -213,7 +213,7 @@ fn changes_are_what_docker_diff_shows(driver: &str) {
             .into_iter()
             .map(|change| {
                 let kind = match change.kind {
-                    ChangeKind::Modified => 'C',
+                    ChangeKind::Changed => 'C',
                     ChangeKind::Added => 'A',
                     ChangeKind::Deleted => 'D',
                 };

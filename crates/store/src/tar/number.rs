@@ -15,7 +15,7 @@ fn octal(field: &[u8]) -> Result<i64, TarError> {
     let padding = |b: &u8| matches!(b, b' ' | 0);
     let Some(start) = field.iter().position(|b| !padding(b)) else { return Ok(0) };
     let end = field[start..].iter().position(padding).map_or(field.len(), |n| start + n);
-    if !field[end..].iter().all(|b| padding(b)) {
+    if !field[end..].iter().all(padding) {
         return Err(TarError::Header("number with something behind it"));
     }
     let mut value: i64 = 0;

@@ -57,8 +57,11 @@ pub(super) fn parse(mut records: &[u8]) -> Result<Pax, TarError> {
     Ok(pax)
 }
 
+/// Key, value, and the records behind.
+type Split<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
 /// Splits off the first record.
-fn record(records: &[u8]) -> Result<(&[u8], &[u8], &[u8]), TarError> {
+fn record(records: &[u8]) -> Result<Split<'_>, TarError> {
     let bad = || TarError::Header("malformed pax record");
     let space = records.iter().take(8).position(|b| *b == b' ').ok_or_else(bad)?;
     let length = usize::try_from(decimal(&records[..space])?).map_err(|_| bad())?;

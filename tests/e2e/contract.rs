@@ -227,7 +227,7 @@ fn prepare(name: &str, value: &mut Value) {
     let status =
         Regex::new(r"(Up|Exited \(3\)) (Less than a second|\d+ seconds?|About a minute)").expect("a pattern");
     each_member(value, &mut |key, member| {
-        if let (("Status" | "status"), Some(text)) = (key, member.as_str()) {
+        if let ("Status" | "status", Some(text)) = (key, member.as_str()) {
             *member = status.replace(text, "$1 a while").into_owned().into();
         }
         // On a network of its own a container has names; on the default bridge it has none.

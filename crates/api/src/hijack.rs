@@ -24,8 +24,10 @@ use tokio::sync::mpsc;
 use crate::call::Call;
 use crate::reply::{self, Reply};
 
-/// Bytes moved at once. Bigger saves system calls of fast streams; smaller saves memory per attached client.
+/// Bytes moved at once by a fast stream.
 const CHUNK: usize = 64 << 10;
+/// Bytes moved at once by a slow one.
+const CHUNK_MIN: usize = 4 << 10;
 
 /// The content type of a stream, by version (`application/vnd.docker.multiplexed-stream` came with 1.42).
 pub(crate) fn content_type(version: wire::ApiVersion, tty: bool) -> HeaderValue {
@@ -135,19 +137,17 @@ where
     }
 }
 
+/// Copies until the end. The buffer is small until the stream turns out to be fast: idle attachments hold little.
 async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    let mut chunk = Vec::new();
+    let mut chunk = vec![0; CHUNK_MIN];
     loop {
-        // The buffer grows to what the stream needs: idle attachments hold little.
-        chunk.clear();
-        chunk.reserve(if chunk.capacity() == 0 { 4 << 10 } else { chunk.capacity().min(CHUNK) });
-        let read = from.read_buf(&mut chunk).await?;
+        let read = from.read(&mut chunk).await?;
         if read == 0 {
             return Ok(());
         }
-        to.write_all(&chunk).await?;
-        if read == chunk.capacity() && read < CHUNK {
-            chunk = Vec::with_capacity(CHUNK);
+        to.write_all(&chunk[..read]).await?;
+        if read == chunk.len() && read < CHUNK {
+            chunk.resize(CHUNK, 0);
         }
     }
 }

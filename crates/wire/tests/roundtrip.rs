@@ -18,10 +18,10 @@ fn recordings() -> Option<PathBuf> {
 fn check<T: Serialize + DeserializeOwned>(names: &[&str]) {
     let Some(root) = recordings() else { return };
     for name in names {
-        let text = std::fs::read_to_string(root.join(format!("1.51/{name}.http"))).unwrap();
-        let body = text.lines().nth(3).unwrap().replace("<number>", "7");
+        let text = std::fs::read_to_string(root.join(format!("1.51/{name}.http"))).expect("read a recording");
+        let body = text.lines().nth(3).expect("a body").replace("<number>", "7");
         let read: T = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{name}: {e}: {body}"));
-        assert_eq!(serde_json::to_string(&read).unwrap(), body, "{name}");
+        assert_eq!(serde_json::to_string(&read).expect("JSON"), body, "{name}");
     }
 }
 

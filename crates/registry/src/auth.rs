@@ -96,7 +96,9 @@ impl Shared {
         if !credentials.registry_token.is_empty() {
             return Ok(secret_header(format!("Bearer {}", credentials.registry_token)));
         }
-        let Some(challenge) = self.authority.challenges().get(&endpoint.url).cloned() else { return Ok(None) };
+        let Some(challenge) = self.authority.challenges().get(&endpoint.url).cloned() else {
+            return Ok(None);
+        };
         match challenge.scheme.as_str() {
             "basic" if !credentials.username.is_empty() => Ok(secret_header(basic(credentials))),
             "bearer" => {

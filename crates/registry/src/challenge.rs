@@ -90,7 +90,10 @@ mod tests {
             )],
         );
         check(r#"Basic realm="Registry Realm""#, &[("basic", &[("realm", "Registry Realm")])]);
-        check(r#"Basic realm="a", Bearer realm=b"#, &[("basic", &[("realm", "a")]), ("bearer", &[("realm", "b")])]);
+        check(
+            r#"Basic realm="a", Bearer realm=b"#,
+            &[("basic", &[("realm", "a")]), ("bearer", &[("realm", "b")])],
+        );
         check("Negotiate", &[("negotiate", &[])]);
         check(r#"Bearer realm="say \"hi\"""#, &[("bearer", &[("realm", "say \"hi\"")])]);
         check("", &[]);

@@ -102,14 +102,19 @@ mod tests {
         };
         let got: Vec<String> = endpoints(&options, domain)
             .into_iter()
-            .map(|e| format!("{}{}{}", e.url, if e.mirror { " m" } else { "" }, if e.insecure { " i" } else { "" }))
+            .map(|e| {
+                format!("{}{}{}", e.url, if e.mirror { " m" } else { "" }, if e.insecure { " i" } else { "" })
+            })
             .collect();
         assert_eq!(got.join(", "), expect, "{domain}");
     }
 
     #[test]
     fn endpoints_are_tried_in_dockers_order() {
-        check("docker.io", "https://mirror.example m, http://10.1.2.3:5000 m i, https://registry-1.docker.io");
+        check(
+            "docker.io",
+            "https://mirror.example m, http://10.1.2.3:5000 m i, https://registry-1.docker.io",
+        );
         check("r.example", "https://r.example");
         check("r.example:5000", "https://r.example:5000");
         check("localhost:5000", "https://localhost:5000 i, http://localhost:5000 i");

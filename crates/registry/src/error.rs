@@ -261,7 +261,9 @@ fn network_cause(url: &str, error: &reqwest::Error) -> String {
                 std::io::ErrorKind::ConnectionRefused => {
                     return format!("dial tcp {host}: connect: connection refused");
                 }
-                std::io::ErrorKind::ConnectionReset => return format!("read tcp {host}: connection reset by peer"),
+                std::io::ErrorKind::ConnectionReset => {
+                    return format!("read tcp {host}: connection reset by peer");
+                }
                 std::io::ErrorKind::UnexpectedEof => return "unexpected EOF".to_owned(),
                 std::io::ErrorKind::HostUnreachable => {
                     return format!("dial tcp {host}: connect: no route to host");
@@ -333,8 +335,18 @@ mod tests {
             "denied: requested access to the resource is denied",
         );
         check(401, "", "", "unauthorized: authentication required");
-        check(401, "", r#"{"details":"incorrect username or password"}"#, "unauthorized: incorrect username or password");
-        check(429, "", r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"rate limit"}]}"#, "toomanyrequests: rate limit");
+        check(
+            401,
+            "",
+            r#"{"details":"incorrect username or password"}"#,
+            "unauthorized: incorrect username or password",
+        );
+        check(
+            429,
+            "",
+            r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"rate limit"}]}"#,
+            "toomanyrequests: rate limit",
+        );
         check(403, "", r#"{"errors":[{"code":"SOMETHING","message":null}]}"#, "unknown: unknown error");
         check(500, "", "oops", "received unexpected HTTP status: 500 Internal Server Error");
         check(

@@ -31,7 +31,7 @@ pub struct Fetched {
 #[derive(Debug, Clone)]
 pub enum Manifests {
     /// One image.
-    Image(Manifest),
+    Image(Box<Manifest>),
     /// One image for several platforms.
     Index(Index),
 }
@@ -79,7 +79,9 @@ pub fn parse(fetched: &Fetched) -> Result<Manifests, Error> {
             if is_index_shape {
                 return Err(Error::UnsupportedManifest("a manifest with manifests".to_owned()));
             }
-            serde_json::from_slice(&fetched.bytes).map(Manifests::Image).map_err(invalid)
+            serde_json::from_slice(&fetched.bytes)
+                .map(|manifest| Manifests::Image(Box::new(manifest)))
+                .map_err(invalid)
         }
         other => Err(Error::UnsupportedManifest(other.to_owned())),
     }
@@ -88,7 +90,10 @@ pub fn parse(fetched: &Fetched) -> Result<Manifests, Error> {
 /// The entry of `index` that suits `wanted` best; the first of equals.
 pub fn choose<'a>(index: &'a Index, wanted: &Platform) -> Result<&'a Descriptor, Error> {
     let candidates = index.manifests.iter().filter_map(|entry| Some((rank(entry, wanted)?, entry)));
-    candidates.min_by_key(|(rank, _)| *rank).map(|(_, entry)| entry).ok_or_else(|| Error::NoMatch(wanted.clone()))
+    candidates
+        .min_by_key(|(rank, _)| *rank)
+        .map(|(_, entry)| entry)
+        .ok_or_else(|| Error::NoMatch(wanted.clone()))
 }
 
 /// How far an entry is from what is wanted: 0 is exact, `None` cannot run.
@@ -114,9 +119,9 @@ fn rank(entry: &Descriptor, wanted: &Platform) -> Option<u32> {
             of(wanted).checked_sub(of(platform))
         }
         ("amd64", "386") => Some(100),
-        (wanted_arch, arch) => {
-            (wanted_arch == arch && (wanted.variant.is_empty() || wanted.variant == platform.variant)).then_some(0)
-        }
+        (wanted_arch, arch) => (wanted_arch == arch
+            && (wanted.variant.is_empty() || wanted.variant == platform.variant))
+            .then_some(0),
     }
 }
 
@@ -156,7 +161,8 @@ mod tests {
         assert_eq!(kind(media_type::OCI_MANIFEST, &both), unsupported);
         assert_eq!(kind(media_type::OCI_INDEX, &both), unsupported);
         assert_eq!(kind("application/x-what", &image), unsupported);
-        let lying = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        let lying =
+            r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
         assert_eq!(kind(media_type::OCI_MANIFEST, lying), unsupported);
         assert_eq!(kind("", r#"{"schemaVersion":1}"#), "schema 1 manifest");
         assert_eq!(
@@ -201,7 +207,8 @@ mod tests {
 
     #[test]
     fn the_nearest_platform_is_chosen() {
-        let common = ["linux/386", "linux/arm/v5", "linux/arm/v7", "linux/arm64/v8", "linux/amd64", "unknown/unknown"];
+        let common =
+            ["linux/386", "linux/arm/v5", "linux/arm/v7", "linux/arm64/v8", "linux/amd64", "unknown/unknown"];
         assert_eq!(choice("linux/amd64", &common), "linux/amd64");
         assert_eq!(choice("linux/arm64", &common), "linux/arm64/v8");
         assert_eq!(choice("linux/arm64/v8", &["linux/arm64"]), "linux/arm64");

@@ -121,7 +121,8 @@ impl Repository {
         let mut path = "tags/list".to_owned();
         for _ in 0..TAG_PAGES_MAX {
             let answer = self.ask(Method::GET, &path, &[]).await?;
-            let next = answer.headers().get(header::LINK).and_then(|value| value.to_str().ok()).and_then(next_query);
+            let next =
+                answer.headers().get(header::LINK).and_then(|value| value.to_str().ok()).and_then(next_query);
             let body = read_limited(answer, "Get", MANIFEST_MAX, || "tag list".to_owned()).await?;
             let page: Page = serde_json::from_slice(&body).map_err(|error| Error::Body {
                 status: 200,

@@ -59,10 +59,13 @@ impl HostCertificates {
                 Some("crt") => found.authorities.extend(certificates(&path)?),
                 Some("cert") => {
                     let key_path = path.with_extension("key");
-                    let key = PrivateKeyDer::from_pem_file(&key_path).map_err(|cause| Error::Certificate {
-                        path: key_path.clone(),
-                        cause: format!("missing or unreadable key for the certificate beside it: {cause}"),
-                    })?;
+                    let key =
+                        PrivateKeyDer::from_pem_file(&key_path).map_err(|cause| Error::Certificate {
+                            path: key_path.clone(),
+                            cause: format!(
+                                "missing or unreadable key for the certificate beside it: {cause}"
+                            ),
+                        })?;
                     found.identity = Some((certificates(&path)?, key));
                 }
                 _ => {}

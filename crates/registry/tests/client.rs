@@ -1,4 +1,5 @@
 //! The client against a registry that answers, refuses, lies, stalls and breaks.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod fixture;
 
@@ -95,7 +96,10 @@ async fn a_manifest_comes_with_the_digest_of_its_bytes() {
 async fn a_manifest_with_other_bytes_than_its_digest_is_refused() {
     let (registry, digest) = registry();
     registry.fault("/manifests/", Fault::Garbage);
-    let error = repository(&registry, Credentials::default()).manifest(&Target::Digest(digest.clone())).await.unwrap_err();
+    let error = repository(&registry, Credentials::default())
+        .manifest(&Target::Digest(digest.clone()))
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), format!("manifest verification failed for digest {digest}"));
 }
 
@@ -116,7 +120,11 @@ async fn a_token_is_fetched_once_and_used_again() {
     tag(&repository).await.unwrap();
     tag(&repository).await.unwrap();
     let log = registry.log();
-    assert_eq!(registry.count("GET /token?service=fake&scope=repository%3Aa%2Fb%3Apull&account=me  Basic"), 1, "{log:?}");
+    assert_eq!(
+        registry.count("GET /token?service=fake&scope=repository%3Aa%2Fb%3Apull&account=me  Basic"),
+        1,
+        "{log:?}"
+    );
     assert_eq!(registry.count("/manifests/1  Bearer"), 2, "{log:?}");
 }
 

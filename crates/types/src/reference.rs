@@ -159,9 +159,7 @@ impl std::str::FromStr for ImageRef {
         }
         let (domain, path) = split_domain(name);
         if path.bytes().any(|b| b.is_ascii_uppercase()) {
-            let lower = path.to_ascii_lowercase();
-            let would_fit = lower.split('/').all(is_component) && is_domain(&domain);
-            return Err(if would_fit { InvalidReference::Uppercase(path) } else { InvalidReference::Format });
+            return Err(InvalidReference::Uppercase(path));
         }
         if !is_domain(&domain) || !path.split('/').all(is_component) {
             return Err(InvalidReference::Format);
@@ -282,10 +280,12 @@ mod tests {
     #[test]
     fn bad_references_are_refused_in_dockers_words() {
         for bad in
-            ["", ":x", "a:", "a/", "/a", "a..b", "a___b", "-a", "a-", "a b", "x@sha256:0", "a:-b", "BAD NAME"]
+            ["", ":x", "a:", "a/", "/a", "a..b", "a___b", "-a", "a-", "a b", "x@sha256:0", "a:-b"]
         {
             check(bad, "invalid reference format");
         }
+        // Docker looks at the case first, whatever else is wrong.
+        check("BAD NAME", "invalid reference format: repository name (library/BAD NAME) must be lowercase");
         check("Busybox", "invalid reference format: repository name (library/Busybox) must be lowercase");
         check(
             &"a".repeat(64),

@@ -20,7 +20,17 @@ fn one(config: &mut Config, line: &str) -> Result<()> {
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let (word, rest) = (word.to_ascii_uppercase(), rest.trim());
     let known = [
-        "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+        "CMD",
+        "ENTRYPOINT",
+        "ENV",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "LABEL",
+        "ONBUILD",
+        "STOPSIGNAL",
+        "USER",
+        "VOLUME",
+        "WORKDIR",
     ];
     if !known.contains(&word.as_str()) {
         return Err(Error::invalid(format!("{} is not a valid change command", word.to_ascii_lowercase())));
@@ -69,7 +79,10 @@ fn json_list(rest: &str) -> Option<Vec<String>> {
 }
 
 fn health(rest: &str) -> Result<HealthConfig> {
-    let test = match rest.split_once(char::is_whitespace).map(|(word, rest)| (word.to_ascii_uppercase(), rest.trim())) {
+    let test = match rest
+        .split_once(char::is_whitespace)
+        .map(|(word, rest)| (word.to_ascii_uppercase(), rest.trim()))
+    {
         None if rest.eq_ignore_ascii_case("none") => vec!["NONE".to_owned()],
         Some((word, probe)) if word == "CMD" => match json_list(probe) {
             Some(list) => [vec!["CMD".to_owned()], list].concat(),
@@ -91,7 +104,9 @@ fn pairs(rest: &str, word: &str) -> Result<Vec<(String, String)>> {
     }
     let split = |pair: String| match pair.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(Error::invalid(format!("Syntax error - can't find = in {pair:?}. Must be of the form: name=value"))),
+        _ => Err(Error::invalid(format!(
+            "Syntax error - can't find = in {pair:?}. Must be of the form: name=value"
+        ))),
     };
     words.into_iter().map(split).collect()
 }

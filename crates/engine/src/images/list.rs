@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use store::ImageRecord;
 use types::{Config, Digest, ImageRef, Result};
 
-use super::{Images, ImageSummary, ListRequest, Shared, glob};
+use super::{ImageSummary, Images, ListRequest, Shared, glob};
 use crate::{Filters, Timestamp, parse_time};
 
 const FILTERS: &[&str] = &["before", "dangling", "label", "label!", "reference", "since", "until"];
@@ -86,7 +86,9 @@ fn list(shared: &Shared, request: &ListRequest) -> Result<Vec<ImageSummary>> {
     let mut found = Vec::new();
     for record in &records {
         let has_children = parents.contains(&record.id);
-        if wanted.dangling == Some(true) && (has_children || record.names.iter().any(|name| name.tag().is_some())) {
+        if wanted.dangling == Some(true)
+            && (has_children || record.names.iter().any(|name| name.tag().is_some()))
+        {
             continue;
         }
         // A config that cannot be read should not hide the image from the one who wants to remove it.

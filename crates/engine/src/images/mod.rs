@@ -37,9 +37,9 @@ use crate::Events;
 use downloads::Downloads;
 
 pub use load::ImportRequest;
+pub use progress::{Detail, Progress, ProgressStream};
 /// Who we are for a registry: doors use no crate below the engine.
 pub use registry::Credentials;
-pub use progress::{Detail, Progress, ProgressStream};
 pub use save::ArchiveStream;
 pub use view::{
     HistoryEntry, ImageDetails, ImageSummary, ListRequest, Pruned, PullRequest, Removed, ResolvedImage,

@@ -43,13 +43,15 @@ pub(crate) fn check(text: &str) -> Result<()> {
 
 /// `sha256:...` is an id, never a repository called sha256.
 fn looks_like_id(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// The digits of a text that may be an image id or a prefix of one.
 pub(crate) fn id_prefix(text: &str) -> Option<&str> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
-    (!hex.is_empty() && hex.len() <= 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(hex)
+    (!hex.is_empty() && hex.len() <= 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+        .then_some(hex)
 }
 
 #[cfg(test)]

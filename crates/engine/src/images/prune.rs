@@ -31,7 +31,8 @@ fn prune(shared: &Shared, filters: &Filters) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     for record in &records {
         let labels = record.parsed().ok().and_then(|parsed| parsed.config).and_then(|config| config.labels);
-        let is_intermediate = !images.children(&record.id)?.is_empty() && (dangling_only || record.names.is_empty());
+        let is_intermediate =
+            !images.children(&record.id)?.is_empty() && (dangling_only || record.names.is_empty());
         if is_intermediate
             || until.is_some_and(|until| list::created(record) > until)
             || !filters.labels(&labels.unwrap_or_default())

@@ -35,7 +35,8 @@ async fn pull(shared: Arc<Shared>, request: PullRequest, report: Reporter) -> Re
     };
     let mut is_newer = false;
     for reference in references.map_err(super::names::invalid)? {
-        let one = One { shared: &shared, repository: &repository, reference: &reference, platform: &platform };
+        let one =
+            One { shared: &shared, repository: &repository, reference: &reference, platform: &platform };
         is_newer |= one.pull(&report).await?;
     }
     let shown = reference.familiar();
@@ -92,13 +93,13 @@ impl One<'_> {
     async fn choose(&self, top: &Fetched) -> Result<(Fetched, Manifest)> {
         let problem = |error| translate(error, self.reference);
         let index = match registry::parse(top).map_err(problem)? {
-            Manifests::Image(manifest) => return Ok((top.clone(), manifest)),
+            Manifests::Image(manifest) => return Ok((top.clone(), *manifest)),
             Manifests::Index(index) => index,
         };
         let chosen = registry::choose(&index, self.platform).map_err(problem)?;
         let fetched = self.fetch_manifest(&Target::Digest(chosen.digest.clone())).await?;
         match registry::parse(&fetched).map_err(problem)? {
-            Manifests::Image(manifest) => Ok((fetched, manifest)),
+            Manifests::Image(manifest) => Ok((fetched, *manifest)),
             Manifests::Index(_) => Err(Error::invalid("unsupported manifest format")),
         }
     }
@@ -129,12 +130,14 @@ impl One<'_> {
         })?;
         let digest = config.digest.clone();
         let images = Images(self.shared.clone());
-        let raw = images.blocking(move |shared| Ok(shared.store.content().read(&digest, CONFIG_MAX)?)).await?;
+        let raw =
+            images.blocking(move |shared| Ok(shared.store.content().read(&digest, CONFIG_MAX)?)).await?;
         let parsed = check_config(&raw, manifest)?;
         let diff_ids = &parsed.rootfs.diff_ids;
         let (repository, report) = (self.repository.clone(), report.clone());
         let layers =
-            layers::fetch_all(self.shared.clone(), repository, hold, report, &manifest.layers, diff_ids).await?;
+            layers::fetch_all(self.shared.clone(), repository, hold, report, &manifest.layers, diff_ids)
+                .await?;
         let media_type = match (&manifest.media_type, fetched.media_type.as_str()) {
             (Some(inner), _) => inner.clone(),
             (None, "") => media_type::OCI_MANIFEST.to_owned(),
@@ -172,7 +175,10 @@ impl One<'_> {
                 let by_digest = reference.with_digest(digest);
                 let name = match reference.digest() {
                     Some(_) => by_digest.clone(),
-                    None => reference.name_only().with_tag(reference.tag().unwrap_or("latest")).map_err(super::names::invalid)?,
+                    None => reference
+                        .name_only()
+                        .with_tag(reference.tag().unwrap_or("latest"))
+                        .map_err(super::names::invalid)?,
                 };
                 let before = shared.store.images().by_name(&name)?.map(|image| image.id);
                 record.names = vec![by_digest, name];
@@ -206,10 +212,14 @@ fn check(manifest: &Manifest) -> Result<()> {
 
 /// The config, if it belongs to the manifest and to this system.
 fn check_config(raw: &[u8], manifest: &Manifest) -> Result<ImageConfig> {
-    let config: ImageConfig = serde_json::from_slice(raw)
-        .map_err(|error| Error::invalid(format!("invalid config of image {}: {error}", manifest.config.digest)))?;
+    let config: ImageConfig = serde_json::from_slice(raw).map_err(|error| {
+        Error::invalid(format!("invalid config of image {}: {error}", manifest.config.digest))
+    })?;
     if !config.os.is_empty() && config.os != "linux" {
-        return Err(Error::invalid(format!("image operating system {:?} cannot be used on this platform", config.os)));
+        return Err(Error::invalid(format!(
+            "image operating system {:?} cannot be used on this platform",
+            config.os
+        )));
     }
     if config.rootfs.diff_ids.len() != manifest.layers.len() {
         return Err(Error::invalid("layers from manifest don't match image configuration"));
@@ -224,7 +234,9 @@ pub(super) fn translate(error: registry::Error, reference: &ImageRef) -> Error {
     let (kind, message) = match &error {
         E::Refused { code: ErrorCode::Denied, .. } => (
             ErrorKind::NotFound,
-            format!("pull access denied for {name}, repository does not exist or may require 'docker login': {error}"),
+            format!(
+                "pull access denied for {name}, repository does not exist or may require 'docker login': {error}"
+            ),
         ),
         E::Refused { code: ErrorCode::ManifestUnknown, .. } => {
             (ErrorKind::NotFound, format!("manifest for {} not found: {error}", reference.familiar()))
@@ -241,7 +253,9 @@ pub(super) fn translate(error: registry::Error, reference: &ImageRef) -> Error {
                  information at https://docs.docker.com/go/deprecated-image-specs/"
             ),
         ),
-        E::UnsupportedManifest(_) | E::InvalidManifest { .. } => (ErrorKind::InvalidArgument, error.to_string()),
+        E::UnsupportedManifest(_) | E::InvalidManifest { .. } => {
+            (ErrorKind::InvalidArgument, error.to_string())
+        }
         _ => (ErrorKind::Internal, error.to_string()),
     };
     Error::new(kind, message).with_source(error)

@@ -58,7 +58,13 @@ impl Shared {
     }
 
     /// Drops the name that `text` is. Returns whether no name is left.
-    fn remove_name(&self, record: &ImageRecord, text: &str, force: bool, done: &mut Vec<Removed>) -> Result<bool> {
+    fn remove_name(
+        &self,
+        record: &ImageRecord,
+        text: &str,
+        force: bool,
+        done: &mut Vec<Removed>,
+    ) -> Result<bool> {
         if !force
             && is_single_reference(&record.names)
             && let Some(user) = self.users(&record.id)?.first()
@@ -113,7 +119,14 @@ impl Shared {
 
     /// Drops the image with its remaining names; then, with `prune`, its parents. `quiet` forgives conflicts that an
     /// image not dangling, or one in use, has.
-    fn remove_image(&self, id: &Digest, force: bool, prune: bool, quiet: bool, done: &mut Vec<Removed>) -> Result<()> {
+    fn remove_image(
+        &self,
+        id: &Digest,
+        force: bool,
+        prune: bool,
+        quiet: bool,
+        done: &mut Vec<Removed>,
+    ) -> Result<()> {
         let (mut id, mut force, mut quiet) = (id.clone(), force, quiet);
         loop {
             let Some(record) = self.store.images().get(&id)? else { return Ok(()) };
@@ -145,7 +158,8 @@ impl Shared {
     fn conflict(&self, record: &ImageRecord, mask: Mask) -> Result<Option<Conflict>> {
         let conflict = |hard: bool, used: bool, why: String| {
             let how = if hard { "cannot be forced" } else { "must be forced" };
-            let error = Error::conflict(format!("conflict: unable to delete {} ({how}) - {why}", record.id.short()));
+            let error =
+                Error::conflict(format!("conflict: unable to delete {} ({how}) - {why}", record.id.short()));
             Ok(Some(Conflict { error, used }))
         };
         if !self.store.images().children(&record.id)?.is_empty() {
@@ -153,13 +167,21 @@ impl Shared {
         }
         let users = self.users(&record.id)?;
         if let Some(user) = users.first().filter(|user| user.running) {
-            return conflict(true, true, format!("image is being used by running container {}", user.short()));
+            return conflict(
+                true,
+                true,
+                format!("image is being used by running container {}", user.short()),
+            );
         }
         if mask.names && !record.names.is_empty() {
             return conflict(false, false, "image is referenced in multiple repositories".to_owned());
         }
         if let Some(user) = users.first().filter(|_| mask.stopped) {
-            return conflict(false, true, format!("image is being used by stopped container {}", user.short()));
+            return conflict(
+                false,
+                true,
+                format!("image is being used by stopped container {}", user.short()),
+            );
         }
         Ok(None)
     }

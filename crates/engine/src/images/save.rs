@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use types::{Digest, Error, ImageRef, Result};
+use types::{Digest, Error, ErrorKind, ImageRef, Result};
 
 use super::{Images, Shared};
 
@@ -63,7 +63,9 @@ impl Shared {
         };
         for text in wanted {
             let reference = text.parse::<ImageRef>().ok();
-            if let Some(repository) = reference.as_ref().filter(|name| name.tag().is_none() && name.digest().is_none()) {
+            if let Some(repository) =
+                reference.as_ref().filter(|name| name.tag().is_none() && name.digest().is_none())
+            {
                 let all = self.store.images().names()?;
                 let tags: Vec<_> = all
                     .into_iter()
@@ -74,7 +76,7 @@ impl Shared {
                     continue;
                 }
             }
-            let record = self.find(text)?;
+            let record = self.find(text).map_err(|error| unsavable(error, text, reference.as_ref()))?;
             // An id, or a digest, gives the archive no name.
             let name = reference.filter(|name| name.tag().is_some() && record.names.contains(name));
             add(record.id, name);
@@ -91,6 +93,16 @@ impl Shared {
                 self.publish("save", id.as_str(), id.as_str(), &record);
             }
         }
+    }
+}
+
+/// Docker has words of its own here: those of the table of names, and no default tag.
+fn unsavable(error: Error, text: &str, reference: Option<&ImageRef>) -> Error {
+    let has_tag = reference.is_some_and(|name| name.tag().is_some() || name.digest().is_some());
+    match error.kind {
+        ErrorKind::NotFound if has_tag => Error::not_found("reference does not exist"),
+        ErrorKind::NotFound => crate::error::no_such_image(text),
+        _ => error,
     }
 }
 

@@ -70,7 +70,8 @@ impl World {
 
     async fn actions(&self) -> Vec<String> {
         let now = Some(crate::Timestamp::now());
-        let mut all = self.events.subscribe(Some(crate::Timestamp(0)), now, crate::Filters::default()).unwrap();
+        let mut all =
+            self.events.subscribe(Some(crate::Timestamp(0)), now, crate::Filters::default()).unwrap();
         let mut actions = Vec::new();
         while let Some(event) = all.next().await {
             actions.push(format!("{} {}", event.action, event.attributes["name"]));

@@ -22,7 +22,12 @@ pub struct PullRequest {
 impl PullRequest {
     /// From `fromImage` and `tag` as the API has them: `tag` may be a tag or a digest and wins over one in the name;
     /// without any, every tag is meant.
-    pub fn parse(from_image: &str, tag: &str, platform: &str, credentials: registry::Credentials) -> Result<Self> {
+    pub fn parse(
+        from_image: &str,
+        tag: &str,
+        platform: &str,
+        credentials: registry::Credentials,
+    ) -> Result<Self> {
         let reference = super::names::parse(from_image)?;
         let reference = match tag {
             "" => reference,

@@ -62,7 +62,8 @@ async fn what_was_saved_can_be_loaded_under_the_same_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_told_before_the_first_byte() {
     let world = World::new();
-    assert_eq!(save(&world, &["nosuch"]).await.unwrap_err().message, "No such image: nosuch:latest");
+    assert_eq!(save(&world, &["nosuch"]).await.unwrap_err().message, "No such image: nosuch");
+    assert_eq!(save(&world, &["nosuch:1"]).await.unwrap_err().message, "reference does not exist");
 }
 
 #[tokio::test(flavor = "multi_thread")]

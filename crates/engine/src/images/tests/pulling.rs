@@ -42,7 +42,10 @@ async fn a_pull_tells_its_steps_and_leaves_an_image() {
     assert_eq!(details.size_bytes, 6);
     assert_eq!(details.config.rootfs.diff_ids.len(), 2);
     let history = world.images.history(id.short()).await.unwrap();
-    assert_eq!((history.len(), history[0].id.as_str(), history[1].id.as_str()), (2, id.as_str(), "<missing>"));
+    assert_eq!(
+        (history.len(), history[0].id.as_str(), history[1].id.as_str()),
+        (2, id.as_str(), "<missing>")
+    );
     assert_eq!(world.actions().await, [format!("pull {name}")]);
 
     let (again, _) = pull(&world, request(&registry, "x/y:1")).await;
@@ -56,7 +59,7 @@ async fn a_pull_tells_its_steps_and_leaves_an_image() {
 async fn shared_layers_are_there_already() {
     let (world, registry) = (World::new(), FakeRegistry::start());
     let base = tar("a", "base");
-    publish(&registry, "x", "1", &[base.clone()]);
+    publish(&registry, "x", "1", std::slice::from_ref(&base));
     publish(&registry, "x", "2", &[base.clone(), tar("b", "top")]);
     pull(&world, request(&registry, "x:1")).await;
     let (lines, error) = pull(&world, request(&registry, "x:2")).await;
@@ -64,8 +67,14 @@ async fn shared_layers_are_there_already() {
     assert!(lines.contains(&format!("{} Already exists", store::sha256(&base).short())), "{lines:#?}");
     assert_eq!(registry.count(&format!("/blobs/{}", store::sha256(&base))), 1);
     let request = ListRequest { shared_size: true, ..ListRequest::default() };
-    let sizes: Vec<_> =
-        world.images.list(request).await.unwrap().iter().map(|i| (i.size_bytes, i.shared_size_bytes)).collect();
+    let sizes: Vec<_> = world
+        .images
+        .list(request)
+        .await
+        .unwrap()
+        .iter()
+        .map(|i| (i.size_bytes, i.shared_size_bytes))
+        .collect();
     assert!(sizes.contains(&(4, 4)) && sizes.contains(&(7, 4)), "{sizes:?}");
 }
 
@@ -106,11 +115,16 @@ async fn an_index_gives_the_image_for_the_platform() {
 async fn failures_are_told_in_dockers_words_and_leave_nothing() {
     let (world, registry) = (World::new(), FakeRegistry::start());
     let layer = tar("a", "one");
-    publish(&registry, "x", "good", &[layer.clone()]);
-    publish_with(&registry, "x", "fewer", &[layer.clone()], &[]);
+    publish(&registry, "x", "good", std::slice::from_ref(&layer));
+    publish_with(&registry, "x", "fewer", std::slice::from_ref(&layer), &[]);
     let other = store::sha256(b"other").to_string();
-    publish_with(&registry, "x", "lying", &[layer.clone()], &[other]);
-    registry.put_manifest("x", "old", "application/vnd.docker.distribution.manifest.v1+prettyjws", br#"{"schemaVersion":1}"#);
+    publish_with(&registry, "x", "lying", std::slice::from_ref(&layer), &[other]);
+    registry.put_manifest(
+        "x",
+        "old",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        br#"{"schemaVersion":1}"#,
+    );
     registry.put_manifest("x", "junk", media_type::OCI_MANIFEST, b"{");
     let artifact = r#"{"schemaVersion":2,"config":{"mediaType":"application/x-chart","digest":"DIGEST","size":2},"layers":[]}"#;
     let artifact = artifact.replace("DIGEST", registry.put_blob("x", b"{}").as_str());
@@ -131,12 +145,20 @@ async fn failures_are_told_in_dockers_words_and_leave_nothing() {
     ] {
         assert_eq!(pull(&world, request(&registry, &format!("x:{tag}"))).await.1, Some(want), "{tag}");
     }
-    assert!(pull(&world, request(&registry, "x:junk")).await.1.unwrap().starts_with("invalid manifest sha256:"));
-    assert!(pull(&world, request(&registry, "x:lying")).await.1.is_some(), "a diff id that the layer does not have");
+    assert!(
+        pull(&world, request(&registry, "x:junk")).await.1.unwrap().starts_with("invalid manifest sha256:")
+    );
+    assert!(
+        pull(&world, request(&registry, "x:lying")).await.1.is_some(),
+        "a diff id that the layer does not have"
+    );
     registry.fault(&format!("/blobs/{}", store::sha256(&layer)), Fault::Garbage);
     world.store.content().remove(&store::sha256(&layer)).unwrap();
     let (_, error) = pull(&world, request(&registry, "x:good")).await;
-    assert_eq!(error, Some(format!("filesystem layer verification failed for digest {}", store::sha256(&layer))));
+    assert_eq!(
+        error,
+        Some(format!("filesystem layer verification failed for digest {}", store::sha256(&layer)))
+    );
     assert_eq!(world.images.count().await.unwrap(), 0);
     assert_eq!(pull(&world, request(&registry, "x:good")).await.1, None, "and then all is well");
 }
@@ -158,7 +180,7 @@ async fn a_refused_repository_is_told_as_by_docker() {
 async fn many_pulls_of_one_blob_are_one_download() {
     let (world, registry) = (World::new(), FakeRegistry::start());
     let layer = tar("a", "one");
-    publish(&registry, "x", "1", &[layer.clone()]);
+    publish(&registry, "x", "1", std::slice::from_ref(&layer));
     let gate = Arc::new(Gate::default());
     let blob = format!("/blobs/{}", store::sha256(&layer));
     registry.fault(&blob, Fault::Stall(gate.clone()));
@@ -178,7 +200,7 @@ async fn many_pulls_of_one_blob_are_one_download() {
 async fn a_client_that_goes_away_ends_the_pull_and_the_next_one_goes_on() {
     let (world, registry) = (World::new(), FakeRegistry::start());
     let layer = tar("a", "one");
-    publish(&registry, "x", "1", &[layer.clone()]);
+    publish(&registry, "x", "1", std::slice::from_ref(&layer));
     let gate = Arc::new(Gate::default());
     let blob = format!("/blobs/{}", store::sha256(&layer));
     registry.fault(&blob, Fault::Stall(gate.clone()));

@@ -32,7 +32,9 @@ async fn an_id_with_several_repositories_needs_force() {
     let world = World::new();
     let id = world.image(1, &["a:1", "b:1"], "null", None);
     let short = id.short();
-    let conflict = format!("conflict: unable to delete {short} (must be forced) - image is referenced in multiple repositories");
+    let conflict = format!(
+        "conflict: unable to delete {short} (must be forced) - image is referenced in multiple repositories"
+    );
     assert_eq!(told(world.images.remove(short, false, true).await), conflict);
     assert_eq!(told(world.images.remove(short, true, true).await), format!("-a:1 -b:1 x{short}"));
 }
@@ -43,12 +45,22 @@ async fn digests_go_with_the_last_tag_of_their_repository() {
     let digest = format!("a@sha256:{}", "1".repeat(64));
     let id = world.image(1, &["a:1", "a:2", &digest], "null", None);
     assert_eq!(told(world.images.remove("a:2", false, true).await), "-a:2");
-    assert_eq!(told(world.images.remove("a:1", false, true).await), format!("-a:1 -{digest} x{}", id.short()));
+    assert_eq!(
+        told(world.images.remove("a:1", false, true).await),
+        format!("-a:1 -{digest} x{}", id.short())
+    );
     let id = world.image(1, &["a:1", &digest], "null", None);
-    assert_eq!(told(world.images.remove(id.hex(), false, true).await), format!("-a:1 -{digest} x{}", id.short()));
+    assert_eq!(
+        told(world.images.remove(id.hex(), false, true).await),
+        format!("-a:1 -{digest} x{}", id.short())
+    );
     let other = format!("b@sha256:{}", "1".repeat(64));
     world.image(1, &["a:1", &other], "null", None);
-    assert_eq!(told(world.images.remove("a:1", false, true).await), "-a:1", "another repository still names it");
+    assert_eq!(
+        told(world.images.remove("a:1", false, true).await),
+        "-a:1",
+        "another repository still names it"
+    );
 }
 
 #[tokio::test]
@@ -57,16 +69,24 @@ async fn a_container_protects_its_image() {
     let (id, user) = (world.image(1, &["a:1"], "null", None), container(7));
     let (short, by) = (id.short().to_owned(), user.short().to_owned());
     world.lease(&user, &id);
-    let stopped = format!("conflict: unable to delete {short} (must be forced) - image is being used by stopped container {by}");
+    let stopped = format!(
+        "conflict: unable to delete {short} (must be forced) - image is being used by stopped container {by}"
+    );
     let by_name = format!(
         "conflict: unable to remove repository reference \"a:1\" (must force) - container {by} is using its referenced image {short}"
     );
     assert_eq!(told(world.images.remove("a:1", false, true).await), by_name);
     assert_eq!(told(world.images.remove(&short, false, true).await), stopped);
     world.images.set_running(&user, Some(&id));
-    let running = format!("conflict: unable to delete {short} (cannot be forced) - image is being used by running container {by}");
+    let running = format!(
+        "conflict: unable to delete {short} (cannot be forced) - image is being used by running container {by}"
+    );
     assert_eq!(told(world.images.remove(&short, true, true).await), running);
-    assert_eq!(told(world.images.remove("a:1", true, true).await), "-a:1", "forced, the name goes and the image stays");
+    assert_eq!(
+        told(world.images.remove("a:1", true, true).await),
+        "-a:1",
+        "forced, the name goes and the image stays"
+    );
     assert_eq!(world.images.inspect(&short).await.unwrap().repo_tags, Vec::<String>::new());
     world.images.set_running(&user, None);
     assert_eq!(told(world.images.remove(&short, true, true).await), format!("x{short}"));
@@ -85,20 +105,27 @@ async fn parents_stay_while_they_have_children_and_go_with_the_last_one() {
     let world = World::new();
     let parent = world.image(1, &[], "null", None);
     let child = world.image(2, &["a:1"], "null", Some(&parent));
-    let conflict = format!("conflict: unable to delete {} (cannot be forced) - image has dependent child images", parent.short());
+    let conflict = format!(
+        "conflict: unable to delete {} (cannot be forced) - image has dependent child images",
+        parent.short()
+    );
     assert_eq!(told(world.images.remove(parent.hex(), true, true).await), conflict);
     let both = format!("-a:1 x{} x{}", child.short(), parent.short());
     assert_eq!(told(world.images.remove("a:1", false, true).await), both);
     let parent = world.image(1, &[], "null", None);
     let child = world.image(2, &["a:1"], "null", Some(&parent));
-    assert_eq!(told(world.images.remove("a:1", false, false).await), format!("-a:1 x{}", child.short()), "noprune");
+    assert_eq!(
+        told(world.images.remove("a:1", false, false).await),
+        format!("-a:1 x{}", child.short()),
+        "noprune"
+    );
     assert!(world.images.inspect(parent.hex()).await.is_ok());
 }
 
 #[tokio::test]
 async fn what_is_no_reference_is_refused() {
     let world = World::new();
-    assert_eq!(told(world.images.remove("BAD NAME", false, true).await), "invalid reference format");
+    assert_eq!(told(world.images.remove("bad name", false, true).await), "invalid reference format");
     assert_eq!(told(world.images.remove("nosuch", false, true).await), "No such image: nosuch:latest");
     let id = "f".repeat(64);
     assert_eq!(told(world.images.remove(&id, false, true).await), format!("No such image: {id}"));
@@ -137,11 +164,20 @@ async fn filters_choose_as_dockers() {
         };
         assert_eq!(got, want, "{pairs:?}");
     }
-    let all = world.images.list(ListRequest { all: true, container_count: true, ..ListRequest::default() }).await.unwrap();
+    let all = world
+        .images
+        .list(ListRequest { all: true, container_count: true, ..ListRequest::default() })
+        .await
+        .unwrap();
     assert_eq!(all.len(), 4);
     assert_eq!((all[2].containers, all[2].shared_size_bytes), (0, -1));
-    let request = ListRequest { filters: Filters::from_pairs([("reference", "x")]), ..ListRequest::default() };
-    assert_eq!(world.images.list(request).await.unwrap()[0].repo_tags, ["x:latest"], "only the names that fit");
+    let request =
+        ListRequest { filters: Filters::from_pairs([("reference", "x")]), ..ListRequest::default() };
+    assert_eq!(
+        world.images.list(request).await.unwrap()[0].repo_tags,
+        ["x:latest"],
+        "only the names that fit"
+    );
 }
 
 #[tokio::test]
@@ -158,7 +194,10 @@ async fn prune_takes_what_nobody_names_or_uses() {
     let pruned = world.images.prune(filters).await.unwrap();
     assert_eq!(told(Ok(pruned.removed)), format!("-b:1 x{}", unused.short()));
     assert_eq!(world.images.count().await.unwrap(), 2);
-    assert_eq!(world.images.prune(Filters::from_pairs([("x", "1")])).await.unwrap_err().message, "invalid filter 'x'");
+    assert_eq!(
+        world.images.prune(Filters::from_pairs([("x", "1")])).await.unwrap_err().message,
+        "invalid filter 'x'"
+    );
 }
 
 #[tokio::test]

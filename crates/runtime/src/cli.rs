@@ -1,7 +1,163 @@
-//! The command line.
+//! The command line: `wharf runtime ...`, with the verbs, flags, files and words of runc, so that containerd, Podman and
+//! Docker can use it in runc's place.
+//!
+//! `--root/<id>/state.json` holds what is known of a container (its configuration too: the bundle may change), and
+//! `start.sock` exists as long as it waits for `start`.
 
-/// The command line: `wharf runtime ...`, without the first word; returns the exit code.
-pub fn main(args: Vec<std::ffi::OsString>) -> i32 {
-    let _ = args;
-    1
+mod args;
+mod container;
+mod create;
+mod exec;
+mod foreground;
+mod inspect;
+mod log;
+mod manage;
+mod ps;
+mod spec;
+mod stats;
+mod update;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use args::Args;
+use log::Log;
+
+use crate::error::Error;
+
+/// What holds for every command.
+#[derive(Debug)]
+struct Global {
+    /// Directory of the containers' states.
+    root: PathBuf,
+    log: Log,
+}
+
+/// How a command ended.
+type Outcome = Result<i32, Error>;
+
+const USAGE: &str = "\
+usage: wharf runtime [--root DIR] [--log FILE] [--log-format text|json] [--debug] [--systemd-cgroup] COMMAND
+
+  create ID        make a container from the bundle in this directory (--bundle), up to its start
+  start ID         run the user's process of a created container
+  run ID           both, and wait for it unless --detach
+  exec ID CMD...   run one more process in a container
+  state ID         print the state as JSON
+  kill ID [SIG]    send a signal to the container's first process, or to --all
+  delete ID        forget a stopped container; --force kills it first
+  list, ps ID, events ID, pause ID, resume ID, update ID, spec, features
+";
+
+/// The command line without the words that lead here; returns the exit code.
+pub fn main(args: Vec<OsString>) -> i32 {
+    let words: Result<Vec<String>, OsString> = args.into_iter().map(OsString::into_string).collect();
+    let Ok(words) = words else {
+        eprintln!("wharf runtime: arguments must be UTF-8");
+        return 1;
+    };
+    let mut args = Args::new(words);
+    let (global, command) = match global(&mut args) {
+        Ok(Some(parsed)) => parsed,
+        Ok(None) => return 0,
+        Err(error) => {
+            eprintln!("{error}");
+            return 1;
+        }
+    };
+    match dispatch(&global, &command, args) {
+        Ok(code) => code,
+        Err(error) => {
+            global.log.error(&error.to_string());
+            // As runc: 255 cannot be the exit code of most programs.
+            if command == "exec" { 255 } else { 1 }
+        }
+    }
+}
+
+/// Flags before the command; `None` when there was nothing else to do.
+fn global(args: &mut Args) -> Result<Option<(Global, String)>, Error> {
+    let mut root = None;
+    let (mut log_file, mut json, mut debug) = (None, false, false);
+    while let Some(flag) = args.flag()? {
+        match flag.as_str() {
+            "root" => root = Some(PathBuf::from(args.value(&flag)?)),
+            "log" => log_file = Some(PathBuf::from(args.value(&flag)?)),
+            "log-format" => {
+                json = match args.value(&flag)?.as_str() {
+                    "json" => true,
+                    "text" => false,
+                    other => return Err(Error::Invalid(format!("invalid log-format: {other}"))),
+                }
+            }
+            "debug" => debug = args.boolean()?,
+            "rootless" | "criu" => {
+                args.value(&flag)?;
+            }
+            "systemd-cgroup" => {
+                if args.boolean()? && !std::path::Path::new("/run/systemd/system").is_dir() {
+                    let text = "systemd cgroup flag passed, but systemd support for managing cgroups is not available";
+                    return Err(Error::NotImplemented(text.into()));
+                }
+            }
+            "version" | "v" => {
+                print!("{}", inspect::version());
+                return Ok(None);
+            }
+            "help" | "h" => {
+                print!("{USAGE}");
+                return Ok(None);
+            }
+            other => return Err(Error::Invalid(format!("flag provided but not defined: -{other}"))),
+        }
+    }
+    let Some(command) = args.word() else {
+        print!("{USAGE}");
+        return Ok(None);
+    };
+    let log = Log::open(log_file.as_deref(), json, debug)?;
+    Ok(Some((Global { root: root.unwrap_or_else(default_root), log }, command)))
+}
+
+/// `/run/wharf-runtime`, or the user's own runtime directory.
+fn default_root() -> PathBuf {
+    let name = "wharf-runtime";
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(dir) if !rustix::process::geteuid().is_root() => PathBuf::from(dir).join(name),
+        _ => PathBuf::from("/run").join(name),
+    }
+}
+
+fn dispatch(global: &Global, command: &str, args: Args) -> Outcome {
+    if matches!(command, "create" | "run" | "exec") {
+        // These enter containers: nobody there may reach the file this runs from.
+        linux::sealed::ensure().map_err(|error| {
+            Error::Failed(format!("seal own executable: {}", crate::error::reason(&error)))
+        })?;
+    }
+    match command {
+        "create" => create::create(global, args),
+        "run" => create::run(global, args),
+        "start" => create::start(global, args),
+        "exec" => exec::exec(global, args),
+        "state" => inspect::state(global, args),
+        "list" => inspect::list(global, args),
+        "features" => inspect::features(args),
+        "ps" => ps::ps(global, args),
+        "events" => stats::events(global, args),
+        "kill" => manage::kill(global, args),
+        "delete" => manage::delete(global, args),
+        "pause" => manage::freeze(global, args, true),
+        "resume" => manage::freeze(global, args, false),
+        "update" => update::update(global, args),
+        "spec" => spec::spec(args),
+        "checkpoint" | "restore" => {
+            Err(Error::NotImplemented(format!("{command}: checkpoint and restore are not supported yet")))
+        }
+        "help" => {
+            print!("{USAGE}");
+            Ok(0)
+        }
+        other => Err(Error::Invalid(format!("no such command: {other}"))),
+    }
 }

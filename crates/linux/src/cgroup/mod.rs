@@ -29,7 +29,7 @@ use types::spec::Resources;
 
 pub use devices::{DeviceError, is_device_rule_valid};
 pub use hierarchy::{Hierarchies, Version, detect, hierarchies};
-pub use stats::{BlockIoStats, CpuStats, MemoryStats, PidsStats, Stats};
+pub use stats::{BlockIoEntry, BlockIoStats, CpuStats, MemoryStats, PidsStats, Stats};
 
 /// What failed, and where.
 #[derive(Debug, thiserror::Error)]

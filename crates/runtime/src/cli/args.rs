@@ -1,0 +1,125 @@
+//! Flags as Go programs take them: `--name value`, `--name=value`, `-n value`; the first other word ends them.
+
+use std::collections::VecDeque;
+
+use crate::error::Error;
+
+/// The words not yet taken.
+#[derive(Debug)]
+pub(super) struct Args {
+    words: VecDeque<String>,
+    /// The value after `=` of the flag just taken.
+    attached: Option<String>,
+}
+
+impl Args {
+    pub(super) fn new(words: Vec<String>) -> Self {
+        Args { words: words.into(), attached: None }
+    }
+
+    /// The next flag's name, if the next word is one. A value attached to the flag before must have been taken.
+    pub(super) fn flag(&mut self) -> Result<Option<String>, Error> {
+        if let Some(value) = self.attached.take() {
+            return Err(Error::Invalid(format!("unexpected value {value:?}")));
+        }
+        let Some(word) = self.words.front() else { return Ok(None) };
+        if word == "--" {
+            self.words.pop_front();
+            return Ok(None);
+        }
+        let Some(name) =
+            word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|name| !name.is_empty())
+        else {
+            return Ok(None);
+        };
+        let (name, value) = match name.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (name.to_owned(), None),
+        };
+        self.attached = value;
+        self.words.pop_front();
+        Ok(Some(name))
+    }
+
+    /// The value of the flag just taken.
+    pub(super) fn value(&mut self, flag: &str) -> Result<String, Error> {
+        self.attached
+            .take()
+            .or_else(|| self.words.pop_front())
+            .ok_or_else(|| Error::Invalid(format!("flag needs an argument: -{flag}")))
+    }
+
+    /// The number that is the value of the flag just taken.
+    pub(super) fn number<T: std::str::FromStr>(&mut self, flag: &str) -> Result<T, Error> {
+        let value = self.value(flag)?;
+        value.parse().map_err(|_| Error::Invalid(format!("invalid value {value:?} for flag -{flag}")))
+    }
+
+    /// A flag without value, or `=true`, `=false`.
+    pub(super) fn boolean(&mut self) -> Result<bool, Error> {
+        match self.attached.take().as_deref() {
+            None | Some("true" | "1" | "t") => Ok(true),
+            Some("false" | "0" | "f") => Ok(false),
+            Some(other) => Err(Error::Invalid(format!("invalid boolean value {other:?}"))),
+        }
+    }
+
+    /// The next word.
+    pub(super) fn word(&mut self) -> Option<String> {
+        self.words.pop_front()
+    }
+
+    /// The container's id: the next word, which there must be.
+    pub(super) fn id(&mut self) -> Result<String, Error> {
+        self.word().ok_or_else(|| Error::Invalid("container id cannot be empty".into()))
+    }
+
+    /// Nothing may be left.
+    pub(super) fn end(&mut self) -> Result<(), Error> {
+        match self.word() {
+            None => Ok(()),
+            Some(word) => Err(Error::Invalid(format!("unexpected argument {word:?}"))),
+        }
+    }
+
+    /// All that is left.
+    pub(super) fn rest(self) -> Vec<String> {
+        self.words.into()
+    }
+}
+
+/// A flag that the command does not know.
+pub(super) fn unknown(flag: &str) -> Error {
+    Error::Invalid(format!("flag provided but not defined: -{flag}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_end_at_the_first_word() {
+        let words = ["--bundle=/b", "-e", "A=b", "--tty", "--all=false", "id", "--flag"];
+        let mut args = Args::new(words.map(String::from).to_vec());
+        assert_eq!(args.flag().unwrap().as_deref(), Some("bundle"));
+        assert_eq!(args.value("bundle").unwrap(), "/b");
+        assert_eq!(args.flag().unwrap().as_deref(), Some("e"));
+        assert_eq!(args.value("e").unwrap(), "A=b");
+        assert_eq!(args.flag().unwrap().as_deref(), Some("tty"));
+        assert!(args.boolean().unwrap());
+        assert_eq!(args.flag().unwrap().as_deref(), Some("all"));
+        assert!(!args.boolean().unwrap());
+        assert_eq!(args.flag().unwrap(), None);
+        assert_eq!((args.id().unwrap().as_str(), args.rest()), ("id", vec!["--flag".to_owned()]));
+    }
+
+    #[test]
+    fn missing_and_unexpected_values_are_refused() {
+        let mut args = Args::new(vec!["--root".into()]);
+        args.flag().unwrap();
+        assert_eq!(args.value("root").unwrap_err().to_string(), "flag needs an argument: -root");
+        let mut args = Args::new(vec!["--x=1".into()]);
+        args.flag().unwrap();
+        assert!(args.flag().is_err());
+    }
+}

@@ -1,0 +1,254 @@
+//! `create`, `start`, `run`.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use linux::cgroup::{self, Cgroup};
+use types::spec::{RuntimeSpec, Status};
+
+use super::args::{Args, unknown};
+use super::container::{Container, Record, directory, read_spec, start_time};
+use super::inspect::rfc3339;
+use super::{Global, Outcome, foreground, manage};
+use crate::channel::Channel;
+use crate::error::{Context, Error};
+use crate::gate::{self, After};
+use crate::request::{CgroupMode, CreateRequest, Created, Stdio};
+
+/// Flags of `create` and `run`.
+#[derive(Debug, Default)]
+struct Flags {
+    bundle: PathBuf,
+    console_socket: Option<PathBuf>,
+    pidfd_socket: Option<PathBuf>,
+    pid_file: Option<PathBuf>,
+    no_pivot: bool,
+    no_new_keyring: bool,
+    preserve_fds: u32,
+    detach: bool,
+    keep: bool,
+}
+
+fn parse(args: &mut Args, run: bool) -> Result<(Flags, String), Error> {
+    let mut flags = Flags::default();
+    while let Some(flag) = args.flag()? {
+        match flag.as_str() {
+            "bundle" | "b" => flags.bundle = args.value(&flag)?.into(),
+            "console-socket" => flags.console_socket = Some(args.value(&flag)?.into()),
+            "pidfd-socket" => flags.pidfd_socket = Some(args.value(&flag)?.into()),
+            "pid-file" => flags.pid_file = Some(args.value(&flag)?.into()),
+            "no-pivot" => flags.no_pivot = args.boolean()?,
+            "no-new-keyring" => flags.no_new_keyring = args.boolean()?,
+            "preserve-fds" => flags.preserve_fds = args.number(&flag)?,
+            "detach" | "d" if run => flags.detach = args.boolean()?,
+            "keep" if run => flags.keep = args.boolean()?,
+            "no-subreaper" if run => {
+                args.boolean()?;
+            }
+            _ => return Err(unknown(&flag)),
+        }
+    }
+    let id = args.id()?;
+    args.end()?;
+    flags.bundle =
+        std::path::absolute(if flags.bundle.as_os_str().is_empty() { Path::new(".") } else { &flags.bundle })
+            .and_then(std::fs::canonicalize)
+            .doing(|| format!("open bundle {}", flags.bundle.display()))?;
+    Ok((flags, id))
+}
+
+/// `create`: up to the gate; init outlives this process.
+pub(super) fn create(global: &Global, mut args: Args) -> Outcome {
+    let (flags, id) = parse(&mut args, false)?;
+    make(global, &flags, &id, Gate::Reachable)?;
+    Ok(0)
+}
+
+/// `run`: create, start, and wait unless detached.
+pub(super) fn run(global: &Global, mut args: Args) -> Outcome {
+    let (flags, id) = parse(&mut args, true)?;
+    let foreground_terminal = !flags.detach && flags.console_socket.is_none();
+    // Signals are collected from the start on, so that none is lost to a container that is being made.
+    let signals = if flags.detach { None } else { Some(foreground::signals()?) };
+    let (created, container) = make(global, &flags, &id, Gate::Ours { foreground_terminal })?;
+    let undo = |error: Error| {
+        let _ = manage::destroy(global, &container);
+        error
+    };
+    let running = created.start().map_err(wrap).map_err(undo)?;
+    let Some(signals) = signals else { return Ok(0) };
+    let code = foreground::wait(&running, &signals)?;
+    if !flags.keep {
+        manage::destroy(global, &container)?;
+    }
+    Ok(code)
+}
+
+/// `start`: opens the gate of a container made by another process.
+pub(super) fn start(global: &Global, mut args: Args) -> Outcome {
+    if let Some(flag) = args.flag()? {
+        return Err(unknown(&flag));
+    }
+    let id = args.id()?;
+    args.end()?;
+    let container = Container::open(global, &id)?;
+    match container.status() {
+        Status::Created => {}
+        Status::Stopped => return Err(Error::State("cannot start a container that has stopped".into())),
+        _ => return Err(Error::State("cannot start an already running container".into())),
+    }
+    let channel: Channel = gate::connect(&container.dir)?;
+    // From here on it is not *created*; a second `start` has nothing to connect to.
+    std::fs::remove_file(container.dir.join(gate::SOCKET)).doing(|| "remove start socket".into())?;
+    let record = &container.record;
+    let request = CreateRequest::new(&record.id, &record.spec, &record.bundle);
+    let after = After::of(&request, record.init_process_pid);
+    gate::open(&channel, &after).map_err(wrap).inspect_err(|_| {
+        if let Some(pidfd) = container.pidfd() {
+            let _ = linux::pidfd::send_signal(pidfd.as_fd(), 9);
+        }
+    })?;
+    Ok(0)
+}
+
+/// Who can open the gate.
+enum Gate {
+    /// Another process.
+    Reachable,
+    /// This one; with its own terminal for the container, if that wants one.
+    Ours { foreground_terminal: bool },
+}
+
+/// Makes the container and its state directory; on failure neither is left.
+fn make(global: &Global, flags: &Flags, id: &str, gate: Gate) -> Result<(Created, Container), Error> {
+    let dir = directory(global, id)?;
+    let spec = read_spec(&flags.bundle)?;
+    std::fs::create_dir_all(&global.root).doing(|| format!("make {}", global.root.display()))?;
+    match std::fs::create_dir(&dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::State(format!("container with id exists: {id}")));
+        }
+        other => other.doing(|| format!("make {}", dir.display()))?,
+    }
+    make_in(global, flags, id, gate, spec, &dir).inspect_err(|_| {
+        let _ = std::fs::remove_dir_all(&dir);
+    })
+}
+
+fn make_in(
+    global: &Global,
+    flags: &Flags,
+    id: &str,
+    gate: Gate,
+    spec: RuntimeSpec,
+    dir: &Path,
+) -> Result<(Created, Container), Error> {
+    let size = spec.process.as_ref().and_then(|process| process.console_size).unwrap_or_default();
+    let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
+    let ours = matches!(gate, Gate::Ours { foreground_terminal: true });
+    match (terminal, flags.console_socket.is_some()) {
+        (true, false) if !ours => {
+            return Err(Error::Invalid(
+                "cannot allocate tty if runtime will detach without setting console socket".into(),
+            ));
+        }
+        (false, true) => {
+            return Err(Error::Invalid(
+                "cannot use console socket if runtime will not detach or allocate tty".into(),
+            ));
+        }
+        _ => {}
+    }
+    let cgroup_path = cgroup_path(&spec, id)?;
+    let mut request = CreateRequest::new(id, &spec, &flags.bundle);
+    request.cgroup = CgroupMode::Path(&cgroup_path);
+    request.no_pivot = flags.no_pivot;
+    request.no_new_keyring = flags.no_new_keyring;
+    request.preserve_fds = flags.preserve_fds + listen_fds();
+    request.state_root = matches!(gate, Gate::Reachable).then_some(global.root.as_path());
+    if terminal {
+        request.stdio = Stdio::Terminal {
+            rows: u16::try_from(size.height).unwrap_or(0),
+            cols: u16::try_from(size.width).unwrap_or(0),
+        };
+    }
+    let mut created = crate::create(&request).map_err(wrap)?;
+    let container = Container {
+        dir: dir.to_owned(),
+        record: Record {
+            id: id.to_owned(),
+            init_process_pid: created.pid,
+            init_process_start: start_time(created.pid).unwrap_or(0),
+            created: rfc3339(SystemTime::now()),
+            bundle: flags.bundle.clone(),
+            rootfs: flags.bundle.join(spec.root.as_ref().map_or("", |root| root.path.as_str())),
+            owner: String::new(),
+            cgroup_paths: created.cgroup.as_ref().map(Cgroup::paths).unwrap_or_default(),
+            cgroup: cgroup_path.clone(),
+            spec: spec.clone(),
+        },
+    };
+    let finish = |created: &mut Created| -> Result<(), Error> {
+        container.save()?;
+        if let (Some(socket), Some(master)) =
+            (&flags.console_socket, created.terminal.take_if(|_| flags.console_socket.is_some()))
+        {
+            send_to(socket, b"/dev/ptmx", &master)?;
+        }
+        if let Some(socket) = &flags.pidfd_socket {
+            send_to(socket, b"pidfd", &created.pidfd)?;
+        }
+        write_pid_file(flags.pid_file.as_deref(), created.pid)
+    };
+    match finish(&mut created) {
+        Ok(()) => Ok((created, container)),
+        Err(error) => {
+            let _ = manage::destroy(global, &container);
+            Err(error)
+        }
+    }
+}
+
+/// Where the container's cgroup goes: the configuration's path, or its id below the caller's own.
+///
+/// A relative path is made absolute here: by the time of `delete` the caller may be elsewhere.
+fn cgroup_path(spec: &RuntimeSpec, id: &str) -> Result<String, Error> {
+    let given = spec.linux.as_ref().map_or("", |linux| linux.cgroups_path.as_str());
+    if given.starts_with('/') {
+        return Ok(given.to_owned());
+    }
+    let _ = cgroup::detect();
+    Ok(if given.is_empty() { format!("/{id}") } else { format!("/{given}") })
+}
+
+/// Socket activation hands descriptors from 3 on.
+fn listen_fds() -> u32 {
+    std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// Says what failed, as runc does.
+pub(super) fn wrap(error: Error) -> Error {
+    let prefix = |text: String| format!("unable to start container process: {text}");
+    match error {
+        Error::NotFound(text) => Error::NotFound(prefix(text)),
+        Error::PermissionDenied(text) => Error::PermissionDenied(prefix(text)),
+        Error::Failed(text) => Error::Failed(prefix(text)),
+        other => other,
+    }
+}
+
+/// Sends a descriptor to who listens on a unix socket.
+pub(super) fn send_to(socket: &Path, name: &[u8], fd: &OwnedFd) -> Result<(), Error> {
+    let what = || format!("send descriptor to {}", socket.display());
+    let stream = UnixStream::connect(socket).doing(what)?;
+    linux::fd::send_fds(stream.as_fd(), name, &[fd.as_fd()]).doing(what)
+}
+
+/// Writes the pid, without a newline, for who watches for the file.
+pub(super) fn write_pid_file(path: Option<&Path>, pid: i32) -> Result<(), Error> {
+    let Some(path) = path else { return Ok(()) };
+    linux::fs::write_atomic(path, pid.to_string().as_bytes(), 0o644, false)
+        .doing(|| format!("write pid file {}", path.display()))
+}

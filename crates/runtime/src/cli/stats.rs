@@ -1,0 +1,116 @@
+//! `events`: what a container uses, in runc's JSON.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+
+use linux::cgroup::{BlockIoEntry, Stats};
+use serde_json::{Value, json};
+
+use super::args::{Args, unknown};
+use super::container::Container;
+use super::{Global, Outcome};
+use crate::error::{Context, Error};
+
+const INTERVAL_MS: u64 = 5000;
+
+/// `--stats` prints once; without it, every `--interval` until the container ends.
+pub(super) fn events(global: &Global, mut args: Args) -> Outcome {
+    let (mut once, mut interval) = (false, INTERVAL_MS);
+    while let Some(flag) = args.flag()? {
+        match flag.as_str() {
+            "stats" => once = args.boolean()?,
+            "interval" => interval = duration_ms(&args.value(&flag)?)?,
+            _ => return Err(unknown(&flag)),
+        }
+    }
+    let id = args.id()?;
+    args.end()?;
+    let container = Container::open(global, &id)?;
+    let pidfd = container.running()?;
+    let cgroup = container.own_cgroup()?;
+    loop {
+        println!("{}", json!({ "type": "stats", "id": id, "data": data(&cgroup.stats()?) }));
+        if once
+            || linux::pidfd::exited_within(pidfd.as_fd(), interval).doing(|| "wait for container".into())?
+        {
+            return Ok(0);
+        }
+    }
+}
+
+/// Go's durations, as far as anyone uses them here: `5s`, `100ms`, `1m`.
+fn duration_ms(text: &str) -> Result<u64, Error> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => 0,
+    };
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)) {
+        Some(value @ 1..) => Ok(value),
+        _ => Err(Error::Invalid(format!(
+            "invalid duration {text:?}: duration interval must be greater than 0"
+        ))),
+    }
+}
+
+fn data(stats: &Stats) -> Value {
+    let memory = &stats.memory;
+    let entry = |limit: u64, usage: u64, max: u64, failcnt: u64| json!({ "limit": limit, "usage": usage, "max": max, "failcnt": failcnt });
+    let io = |list: &[BlockIoEntry]| -> Vec<Value> {
+        let one = |entry: &BlockIoEntry| json!({ "major": entry.major, "minor": entry.minor, "op": entry.operation, "value": entry.value });
+        list.iter().map(one).collect()
+    };
+    let raw: &BTreeMap<String, u64> = &memory.stat;
+    json!({
+        "cpu": {
+            "usage": {
+                "total": stats.cpu.total_ns,
+                "percpu": stats.cpu.per_cpu_ns,
+                "kernel": stats.cpu.system_ns,
+                "user": stats.cpu.user_ns,
+            },
+            "throttling": {
+                "periods": stats.cpu.periods,
+                "throttledPeriods": stats.cpu.throttled_periods,
+                "throttledTime": stats.cpu.throttled_ns,
+            },
+        },
+        "cpuset": {},
+        "memory": {
+            "cache": raw.get("cache").or(raw.get("file")),
+            "usage": entry(memory.limit_bytes, memory.usage_bytes, memory.max_usage_bytes, memory.fail_count),
+            "swap": entry(memory.swap_limit_bytes, memory.swap_usage_bytes, 0, 0),
+            "raw": raw,
+        },
+        "pids": { "current": stats.pids.current, "limit": stats.pids.limit },
+        "blkio": {
+            "ioServiceBytesRecursive": io(&stats.block_io.service_bytes),
+            "ioServicedRecursive": io(&stats.block_io.serviced),
+        },
+        "hugetlb": {},
+        "intel_rdt": {},
+        "network_interfaces": null,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read() {
+        for (text, expect) in [
+            ("5s", Some(5000)),
+            ("100ms", Some(100)),
+            ("2m", Some(120_000)),
+            ("0s", None),
+            ("x", None),
+            ("5", None),
+        ] {
+            assert_eq!(duration_ms(text).ok(), expect, "{text}");
+        }
+    }
+}

@@ -78,6 +78,7 @@ impl Client {
     }
 
     /// Asks for the container's end. The answer comes when all output is out and `exit.json` is written.
+    /// [`ClientError::NotRunning`], here or from [`Waiting`]: it has ended before it could be asked; [`find`] knows how.
     pub fn wait(&self) -> Result<Waiting, ClientError> {
         self.send(&Request::Wait, &[]).map(|stream| Waiting { stream, dir: self.dir.clone() })
     }

@@ -158,11 +158,8 @@ fn create(
     };
     run.write(&spawn.dir)
         .map_err(|error| failed(&format!("{}: {error}", record::run_path(&spawn.dir).display())))?;
-    let cgroup = if cgroup_path.is_empty() { None } else { Cgroup::open(cgroup_path).ok() };
-    let running = created.start().map_err(|error| {
-        let _gone = cgroup.as_ref().map(Cgroup::remove);
-        ProcessError::from(&error)
-    })?;
+    let mut running = created.start().map_err(|error| ProcessError::from(&error))?;
+    let cgroup = running.cgroup.take();
     let stdio = match (stdio, running.terminal) {
         (Some(stdio), _) => stdio,
         (None, Some(master)) => Stdio::terminal(INIT, master).map_err(no_pipes)?,

@@ -20,7 +20,7 @@ fn rotated_logs_are_compressed_and_readable() {
     for (key, value) in [("max-size", "200k"), ("max-file", "4"), ("compress", "true")] {
         spawn.log.options.insert(key.to_owned(), value.to_owned());
     }
-    world.start(&spawn);
+    world.zygote.spawn(&spawn, None, vec![]).unwrap();
     exit_of(&spawn);
     let exists = |name: &str| spawn.dir.join(name).exists();
     eventually("compressed", || {
@@ -73,7 +73,7 @@ fn log_is_complete_when_the_exit_is_announced() {
     let world = World::new();
     for _ in 0..20 {
         let spawn = world.container(&["sh", "-c", "seq 1 2000; printf end"]);
-        world.start(&spawn);
+        world.zygote.spawn(&spawn, None, vec![]).unwrap();
         exit_of(&spawn);
         let lines = log_lines(&spawn, Select::default());
         assert_eq!((lines.len(), lines[2000].1.as_str()), (2001, "end"));

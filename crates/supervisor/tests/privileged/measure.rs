@@ -20,6 +20,19 @@ fn median(times: &mut [Duration]) -> Duration {
     times[times.len() / 2]
 }
 
+/// Which mappings of a process are its own.
+fn print_mappings(pid: i32) {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let mut name = "";
+    for line in text.lines() {
+        match line.split_once(':') {
+            Some(("Private_Dirty", size)) if size.trim() != "0 kB" => println!("{:>10} {name}", size.trim()),
+            Some((start, _)) if start.contains('-') => name = line,
+            _ => {}
+        }
+    }
+}
+
 pub(crate) fn main() {
     let world = World::new();
     let mut times = Vec::new();
@@ -41,6 +54,7 @@ pub(crate) fn main() {
         total("Shared_Dirty"),
         total("Pss_Dirty"),
     );
+    print_mappings(pids[25]);
     let wakes = |pid: i32| {
         let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         text.lines().find(|line| line.starts_with("voluntary_ctxt")).unwrap_or_default().to_owned()

@@ -283,6 +283,12 @@ impl Networks {
         if turn_on {
             bridge::forward()?;
         }
+        if self.firewall.is_overruled().unwrap_or(false) {
+            tracing::warn!(
+                interface = self.bridge.interface,
+                "iptables' FORWARD policy is DROP (Docker sets it): containers reach nothing outside until it has a rule that accepts this interface"
+            );
+        }
         Ok(index)
     }
 

@@ -104,6 +104,15 @@ impl FirewallDriver {
         })
     }
 
+    /// Whether another firewall will drop our containers' traffic. Accepting in our table does not overrule it.
+    pub(crate) fn is_overruled(&self) -> Result<bool> {
+        let Self::Nft(sockets) = self else { return Ok(false) };
+        sockets.with(|socket| {
+            let drops = nft::iptables_drops_forwarded(socket);
+            drops.map_err(|error| Error::kernel("look at table filter", error))
+        })
+    }
+
     /// Publishes.
     pub(crate) fn add(&self, ports: &[PortMapping]) -> Result<()> {
         if ports.is_empty() {

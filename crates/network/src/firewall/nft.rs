@@ -6,7 +6,7 @@ use std::io;
 
 use super::expression::Expression;
 use crate::netlink::Socket;
-use crate::netlink::message::{Batch, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
+use crate::netlink::message::{Batch, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, attributes};
 
 /// The name of our table.
 pub(super) const TABLE: &str = "wharf";
@@ -16,6 +16,7 @@ const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
 const NFPROTO_UNSPEC: u8 = 0;
 const NFPROTO_INET: u8 = 1;
+const NFPROTO_IPV4: u8 = 2;
 
 const NFT_MSG_NEWTABLE: u16 = 0;
 const NFT_MSG_DELTABLE: u16 = 2;
@@ -35,6 +36,7 @@ const NFTA_CHAIN_POLICY: u16 = 5;
 const NFTA_CHAIN_TYPE: u16 = 7;
 const NFTA_HOOK_HOOKNUM: u16 = 1;
 const NFTA_HOOK_PRIORITY: u16 = 2;
+const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
 const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
@@ -131,6 +133,22 @@ pub(super) fn has_chain(socket: &mut Socket, name: &str) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Whether iptables (on nf_tables) drops forwarded packets unless told otherwise. Only read: the table is not ours.
+pub(super) fn iptables_drops_forwarded(socket: &mut Socket) -> io::Result<bool> {
+    let mut batch = Batch::new();
+    batch.message(kind(NFT_MSG_GETCHAIN), NLM_F_ACK, &header(NFPROTO_IPV4, 0));
+    batch.text(NFTA_CHAIN_TABLE, "filter").text(NFTA_CHAIN_NAME, "FORWARD");
+    let mut drops = false;
+    let answered = socket.query(&mut batch, |message| {
+        let policy = attributes(message.body, 4).find(|(kind, _)| *kind == NFTA_CHAIN_POLICY);
+        drops = policy.is_some_and(|(_, policy)| policy == NF_DROP.to_be_bytes());
+    });
+    match answered {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(drops),
     }
 }
 

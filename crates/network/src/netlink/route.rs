@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
@@ -35,6 +36,8 @@ const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+/// RFC 8200, section 5.
+const IPV6_MIN_MTU: u32 = 1280;
 const VETH_INFO_PEER: u16 = 1;
 
 const IFA_ADDRESS: u16 = 1;
@@ -133,9 +136,12 @@ pub(crate) fn put_veth(batch: &mut Batch, veth: &Veth<'_>) {
     let data = batch.open(IFLA_INFO_SLAVE_DATA);
     batch.attribute(IFLA_BRPORT_MODE, &[1]).attribute(IFLA_BRPORT_ISOLATED, &[u8::from(veth.isolated)]);
     batch.close(data).close(info);
-    let families = batch.open(IFLA_AF_SPEC);
-    let inet6 = batch.open(u16::from(AF_INET6));
-    batch.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]).close(inet6).close(families);
+    // The kernel refuses this where the interface has no IPv6 at all.
+    if veth.mtu >= IPV6_MIN_MTU && Path::new("/proc/sys/net/ipv6").exists() {
+        let families = batch.open(IFLA_AF_SPEC);
+        let inet6 = batch.open(u16::from(AF_INET6));
+        batch.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]).close(inet6).close(families);
+    }
 
     batch.message(RTM_NEWLINK, 0, &link_header(0, IFF_UP, IFF_UP)).text(IFLA_IFNAME, veth.host_name);
 }

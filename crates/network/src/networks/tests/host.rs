@@ -63,7 +63,7 @@ fn privileged_a_failed_join_leaves_nothing_and_says_dockers_words() {
 fn privileged_fixed_addresses_are_kept_and_checked() {
     on_a_host(|| {
         let bip = "10.77.0.1/29".parse().ok();
-        let networks = networks(NetworkConfig { bip, mtu: 1400, ..NetworkConfig::default() });
+        let networks = networks(NetworkConfig { bip, mtu: 1200, ..NetworkConfig::default() });
         let want = |address: &str| EndpointRequest {
             ipam_config: Some(EndpointIpam { ipv4_address: address.to_owned(), ..EndpointIpam::default() }),
             mac_address: "02:00:00:00:00:09".to_owned(),
@@ -171,5 +171,19 @@ fn privileged_the_host_is_looked_at_before_a_subnet_is_chosen() {
         ] {
             assert_eq!(open(config).unwrap_err().to_string(), expect);
         }
+    });
+}
+
+#[test]
+fn privileged_another_firewalls_drop_policy_is_seen() {
+    on_a_host(|| {
+        let networks = networks(NetworkConfig::default());
+        assert!(!networks.firewall.is_overruled().unwrap());
+        let table = "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
+        let Ok(status) = Command::new("nft").arg(table).status() else { return };
+        assert!(status.success());
+        assert!(networks.firewall.is_overruled().unwrap());
+        networks.teardown().unwrap();
+        assert!(nft_list().unwrap().contains("policy drop"), "others' tables stay");
     });
 }

@@ -273,8 +273,7 @@ fn network_cause(url: &str, error: &reqwest::Error) -> String {
                 }
                 _ => {}
             }
-            // rustls travels inside an io::Error, which hides it from the chain of sources.
-            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            if let Some(tls) = tls_inside(io) {
                 return tls_cause(tls);
             }
         }
@@ -294,6 +293,12 @@ fn network_cause(url: &str, error: &reqwest::Error) -> String {
         return format!("dial tcp: lookup {name}: no such host");
     }
     if deepest.is_empty() { error.to_string() } else { deepest }
+}
+
+/// rustls travels inside an `io::Error`, or two, and these leave what they hold out of the chain of sources.
+fn tls_inside(error: &std::io::Error) -> Option<&rustls::Error> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref::<rustls::Error>().or_else(|| tls_inside(inner.downcast_ref::<std::io::Error>()?))
 }
 
 fn tls_cause(error: &rustls::Error) -> String {

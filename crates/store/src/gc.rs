@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    path::Path,
-    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -54,11 +52,11 @@ impl Store {
         let tmp = self.paths().tmp();
         for entry in fs::read_dir(&tmp).at("listing", &tmp)? {
             let entry = entry.at("listing", &tmp)?;
-            self.discard(&entry.path())?;
+            self.trash.discard(&entry.path())?;
         }
         self.sweep_snapshots(&self.images().list()?, When::Opening, &mut Swept::default())?;
         self.snapshots().sweep()?;
-        self.empty_trash()?;
+        self.trash.empty();
         self.sweep().map(drop)
     }
 
@@ -157,31 +155,5 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Moves a file or tree out of the way at once and deletes it.
-    pub(crate) fn discard(&self, path: &Path) -> Result<()> {
-        discard(&self.paths().trash(), path)
-    }
-
-    fn empty_trash(&self) -> Result<()> {
-        let trash = self.paths().trash();
-        for entry in fs::read_dir(&trash).at("listing", &trash)? {
-            let path = entry.at("listing", &trash)?.path();
-            crate::diff::remove_tree(&path)?;
-        }
-        Ok(())
-    }
-}
-
-/// Moves `path` into `trash` under a fresh name, then deletes it there.
-pub(crate) fn discard(trash: &Path, path: &Path) -> Result<()> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let nanos = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
-    let target = trash.join(format!("{nanos:x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed)));
-    match fs::rename(path, &target) {
-        Ok(()) => crate::diff::remove_tree(&target),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(crate::Error::io("moving to the trash", path, error)),
     }
 }

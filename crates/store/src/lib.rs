@@ -32,6 +32,7 @@ mod records;
 pub mod snapshot;
 mod store;
 pub mod tar;
+mod trash;
 mod volume;
 
 pub use compression::{Compression, Decompressor};

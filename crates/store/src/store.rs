@@ -13,6 +13,7 @@ use crate::{
     leases::{Hold, Leases, Pins},
     paths::Paths,
     snapshot::{self, Snapshotter},
+    trash::Trash,
     volume::Volumes,
 };
 
@@ -31,6 +32,7 @@ pub struct Store {
     content: ContentStore,
     snapshots: Box<dyn Snapshotter>,
     flights: Flights,
+    pub(crate) trash: Arc<Trash>,
     pub(crate) pins: Arc<Pins>,
     // Closing the file gives the lock back.
     _lock: File,
@@ -49,16 +51,10 @@ impl Store {
         let lock = lock(&paths)?;
         let db = Arc::new(Db::open(&paths.database())?);
         let content = ContentStore::open(&paths.content())?;
-        let snapshots = snapshot::open(&paths, &db, options.snapshotter.as_deref())?;
-        let store = Self {
-            paths,
-            db,
-            content,
-            snapshots,
-            flights: Flights::default(),
-            pins: Arc::default(),
-            _lock: lock,
-        };
+        let trash = Trash::new(paths.trash());
+        let snapshots = snapshot::open(&paths, &db, &trash, options.snapshotter.as_deref())?;
+        let (flights, pins) = (Flights::default(), Arc::default());
+        let store = Self { paths, db, content, snapshots, flights, trash, pins, _lock: lock };
         store.recover()?;
         Ok(store)
     }
@@ -101,6 +97,11 @@ impl Store {
     /// Protection for an operation that makes or reuses blobs and snapshots which no image names yet.
     pub fn hold(&self) -> Hold {
         self.pins.hold()
+    }
+
+    /// Waits until all that was removed is deleted from the disk too, which happens in the background.
+    pub fn settle(&self) {
+        self.trash.wait();
     }
 
     /// Works of which only one may go on at a time, such as `unpack sha256:...`.

@@ -142,7 +142,7 @@ impl<'a> Volumes<'a> {
             }
         })?;
         let dir = self.store.paths().volumes().join(name);
-        self.store.discard(&dir)
+        self.store.trash.discard(&dir)
     }
 
     /// Bytes in the volume, files only.

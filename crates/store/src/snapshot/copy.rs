@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     path::PathBuf,
-    sync::Arc,
 };
 
 use types::Mount;
@@ -12,10 +11,9 @@ use super::{
     Applied, Change, Kind, SnapshotInfo, SnapshotPaths, Snapshotter, Usage, table::Row, table::Table,
 };
 use crate::{
-    db::Db,
     diff::{self, Whiteouts},
     error::{Error, Result},
-    paths::{self, Paths},
+    paths,
 };
 
 /// The copying snapshotter.
@@ -25,8 +23,8 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    pub(super) fn open(paths: &Paths, db: Arc<Db>) -> Result<Self> {
-        Ok(Self { table: Table::open(paths, db, "copy")? })
+    pub(super) fn open(table: Table) -> Self {
+        Self { table }
     }
 
     /// The tree of the parent, or of nothing.

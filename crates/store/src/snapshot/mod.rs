@@ -19,6 +19,7 @@ use crate::{
     db::Db,
     error::{Error, Result},
     paths::Paths,
+    trash::Trash,
 };
 
 mod copy;
@@ -26,6 +27,8 @@ mod overlay;
 mod table;
 #[cfg(test)]
 mod testsuite;
+
+use table::Table;
 
 pub use crate::diff::{Change, ChangeKind};
 
@@ -145,10 +148,16 @@ pub trait Snapshotter: Send + Sync + std::fmt::Debug {
 }
 
 /// The snapshotter called `name`, or the best that works here.
-pub(crate) fn open(paths: &Paths, db: &Arc<Db>, name: Option<&str>) -> Result<Box<dyn Snapshotter>> {
+pub(crate) fn open(
+    paths: &Paths,
+    db: &Arc<Db>,
+    trash: &Arc<Trash>,
+    name: Option<&str>,
+) -> Result<Box<dyn Snapshotter>> {
+    let table = |driver| Table::open(paths, Arc::clone(db), Arc::clone(trash), driver);
     match name {
-        Some("overlay" | "overlay2") | None => Ok(Box::new(overlay::Overlay::open(paths, Arc::clone(db))?)),
-        Some("copy" | "vfs") => Ok(Box::new(copy::Copy::open(paths, Arc::clone(db))?)),
+        Some("overlay" | "overlay2") | None => Ok(Box::new(overlay::Overlay::open(table("overlay")?)?)),
+        Some("copy" | "vfs") => Ok(Box::new(copy::Copy::open(table("copy")?))),
         Some(other) => Err(Error::Unsupported(format!("storage driver {other}"))),
     }
 }

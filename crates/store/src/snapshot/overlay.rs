@@ -7,7 +7,6 @@
 use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use types::Mount;
@@ -17,10 +16,9 @@ use super::{
     table::{Row, Table},
 };
 use crate::{
-    db::Db,
     diff::{self, Whiteouts},
     error::{Error, IoContext, Result},
-    paths::{self, Paths},
+    paths,
 };
 
 /// mount(2) takes one page of options; what else stands there needs some of it.
@@ -33,12 +31,13 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    pub(super) fn open(paths: &Paths, db: Arc<Db>) -> Result<Self> {
-        let root = paths.root().to_string_lossy();
+    pub(super) fn open(table: Table) -> Result<Self> {
+        let root = table.dir(0);
+        let root = root.to_string_lossy();
         if root.contains([':', ',', '\\']) {
             return Err(Error::Unsupported(format!("':', ',' or '\\' in the data root {root} with overlay")));
         }
-        Ok(Self { table: Table::open(paths, db, "overlay")? })
+        Ok(Self { table })
     }
 
     fn work(&self, row: &Row) -> PathBuf {

@@ -14,7 +14,8 @@ use super::{Kind, SnapshotInfo, Usage};
 use crate::{
     db::{self, Db, Durability},
     error::{Error, IoContext, Result},
-    gc, paths,
+    paths,
+    trash::Trash,
 };
 
 /// Deeper stacks cannot come from an image (Docker's bound is 127 layers), only from a damaged database.
@@ -33,14 +34,19 @@ pub(super) struct Table {
     db: Arc<Db>,
     driver: &'static str,
     dir: PathBuf,
-    trash: PathBuf,
+    trash: Arc<Trash>,
     next: AtomicU64,
     /// Numbers from here on were given out by this process.
     first: u64,
 }
 
 impl Table {
-    pub(super) fn open(paths: &paths::Paths, db: Arc<Db>, driver: &'static str) -> Result<Self> {
+    pub(super) fn open(
+        paths: &paths::Paths,
+        db: Arc<Db>,
+        trash: Arc<Trash>,
+        driver: &'static str,
+    ) -> Result<Self> {
         let dir = paths.snapshots(driver);
         paths::make(&dir, 0o710)?;
         let rows: u64 = db.read(|db| {
@@ -51,7 +57,7 @@ impl Table {
         // Trees without a row may not have been swept yet: their numbers are taken too.
         let trees = numbered(&dir)?.into_iter().max().unwrap_or(0);
         let first = rows.max(trees) + 1;
-        Ok(Self { db, driver, dir, trash: paths.trash(), next: AtomicU64::new(first), first })
+        Ok(Self { db, driver, dir, trash, next: AtomicU64::new(first), first })
     }
 
     /// Where the tree of a snapshot and its scratch space lie.
@@ -105,7 +111,7 @@ impl Table {
         });
         if let Err(error) = made {
             // The first error is the one to tell; what stays is swept at the next open.
-            let _ = gc::discard(&self.trash, &self.dir(number));
+            let _ = self.trash.discard(&self.dir(number));
             return Err(error);
         }
         let parent = parent.map(str::to_owned);
@@ -203,7 +209,7 @@ impl Table {
             tx.prepare_cached("DELETE FROM snapshots WHERE key = ?1")?.execute([key])?;
             Ok(row.number)
         })?;
-        gc::discard(&self.trash, &self.dir(number))
+        self.trash.discard(&self.dir(number))
     }
 
     pub(super) fn walk(&self) -> Result<Vec<SnapshotInfo>> {
@@ -224,7 +230,7 @@ impl Table {
                     .query_row([number.cast_signed()], |row| row.get(0))?)
             })?;
             if !known {
-                gc::discard(&self.trash, &self.dir(number))?;
+                self.trash.discard(&self.dir(number))?;
                 swept += 1;
             }
         }

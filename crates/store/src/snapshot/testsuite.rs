@@ -143,6 +143,7 @@ fn with_store(driver: &str, test: impl FnOnce(&Store, &Path)) {
     for info in all {
         snapshots.remove(&info.key).unwrap();
     }
+    store.settle();
     for leftover in [snapshots.name(), "trash"] {
         assert_eq!(fs::read_dir(root.path().join(leftover)).unwrap().count(), 0, "{leftover}");
     }
@@ -309,6 +310,7 @@ fn snapshots_outlive_the_process_and_leftovers_do_not(driver: &str) {
     fs::write(root.path().join("tmp/spool"), "x").unwrap();
     fs::write(root.path().join("content/ingest/tmp-1"), "x").unwrap();
     let store = Store::open_with(root.path(), &options).unwrap();
+    store.settle();
     let mut keys: Vec<_> = store.snapshots().walk().unwrap().into_iter().map(|info| info.key).collect();
     keys.sort();
     assert_eq!(keys, ["base", "container", "leased", "top"]);

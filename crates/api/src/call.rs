@@ -13,6 +13,7 @@ use wire::ApiVersion;
 
 use crate::go_json::syntax_error;
 use crate::query::Query;
+use crate::routes::Route;
 use crate::server::Parts;
 
 /// The most a JSON body may have. Docker has no limit; the largest real one (a create with many labels) is far below.
@@ -22,6 +23,8 @@ const JSON_MAX_BYTES: usize = 16 << 20;
 pub(crate) struct Call {
     /// The domain.
     pub(crate) parts: Parts,
+    /// What it matched.
+    pub(crate) route: &'static Route,
     /// What the client speaks.
     pub(crate) version: ApiVersion,
     /// The `{id}` or `{name}` of the path, decoded.

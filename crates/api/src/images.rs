@@ -14,7 +14,7 @@ use http::StatusCode;
 use http::header::HeaderValue;
 use http_body_util::BodyExt;
 use tokio_util::io::StreamReader;
-use types::{Error, ImageRef};
+use types::{Error, Platform};
 use wire::ProgressLine;
 use wire::image as body;
 use wire::progress::ProgressDetail;
@@ -108,11 +108,7 @@ async fn import(call: Call) -> Result {
             "importing from a URL is not implemented yet: send the archive as the body (fromSrc=-)",
         ));
     }
-    let reference = match (call.query.text("repo"), call.query.text("tag")) {
-        ("", _) => None,
-        (repo, "") => Some(parse_reference(repo)?.with_default_tag()),
-        (repo, tag) => Some(parse_reference(repo)?.with_tag(tag).map_err(|e| Error::invalid(e.to_string()))?),
-    };
+    let reference = ImportRequest::name(call.query.text("repo"), call.query.text("tag"))?;
     let platform = match call.query.text("platform") {
         text if text.is_empty() || call.version.before(32) => None,
         text => Some(text.parse().map_err(Error::invalid)?),
@@ -126,14 +122,48 @@ async fn import(call: Call) -> Result {
     progress_reply(call.parts.images.import(reader(call.body), request)).await
 }
 
-fn parse_reference(text: &str) -> types::Result<ImageRef> {
-    text.parse().map_err(|e: types::reference::InvalidReference| Error::invalid(e.to_string()))
-}
-
 /// `POST /images/load`
 pub(crate) async fn load(call: Call) -> Result {
     let quiet = call.query.flag_or("quiet", true);
-    progress_reply(call.parts.images.load(reader(call.body), quiet)).await
+    let platform = platform(&call)?;
+    progress_reply(call.parts.images.load(reader(call.body), platform, quiet)).await
+}
+
+/// Since 1.48 some requests name a platform as JSON of its parts.
+fn platform(call: &Call) -> types::Result<Option<Platform>> {
+    match call.query.text("platform") {
+        text if text.is_empty() || call.version.before(48) => Ok(None),
+        text => {
+            let invalid = |e| Error::invalid("failed to parse platform").with_source::<serde_json::Error>(e);
+            serde_json::from_str(text).map(Some).map_err(invalid)
+        }
+    }
+}
+
+/// `GET /images/{name}/get`
+pub(crate) async fn save(call: Call) -> Result {
+    let name = call.name.clone();
+    archive(call, vec![name]).await
+}
+
+/// `GET /images/get`: all that `names` name, in one archive.
+pub(crate) async fn save_all(call: Call) -> Result {
+    let names = call.query.all("names").into_iter().map(str::to_owned).collect();
+    archive(call, names).await
+}
+
+/// What fails before the first byte has a status; later the connection breaks, so that nobody takes half for the whole.
+async fn archive(call: Call, names: Vec<String>) -> Result {
+    if platform(&call)?.is_some() {
+        return Err(Error::not_implemented("saving one platform of an image is not implemented yet"));
+    }
+    let mut chunks = call.parts.images.save(names).await?;
+    let first = match chunks.next().await {
+        Some(Err(error)) => return Err(error),
+        first => first,
+    };
+    let chunks = stream::iter(first).chain(chunks).map(|chunk| chunk.map_err(io::Error::other));
+    Ok(reply::stream(HeaderValue::from_static("application/x-tar"), chunks))
 }
 
 fn reader(body: hyper::body::Incoming) -> impl tokio::io::AsyncRead + Send + Unpin + 'static {

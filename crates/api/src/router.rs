@@ -105,6 +105,7 @@ async fn dispatch(
     tracing::debug!(method = %head.method, path, "request");
     let call = Call {
         parts,
+        route,
         version,
         name: name.to_owned(),
         query: Query::parse(head.uri.query().unwrap_or_default()),

@@ -53,8 +53,9 @@ pub fn routes() -> &'static [Route] {
     &ROUTES
 }
 
-async fn not_built(_: Call) -> Result {
-    Err(Error::not_implemented("not implemented"))
+async fn not_built(call: Call) -> Result {
+    let Route { method, path, .. } = call.route;
+    Err(Error::not_implemented(format!("{method} {path} is not implemented by this version of wharf yet")))
 }
 
 macro_rules! ask {
@@ -121,7 +122,7 @@ static ROUTES: [Route; 108] = [
     ask!(POST, "/build/prune", Partly, system::build_prune),
     ask!(POST, "/commit", NotYet, not_built),
     ask!(POST, "/images/create", Partly, images::create),
-    ask!(GET, "/images/get", NotYet, not_built),
+    ask!(GET, "/images/get", Partly, images::save_all),
     ask!(GET, "/images/json", Works, images::list),
     ask!(POST, "/images/load", Works, images::load),
     change!(POST, "/images/prune", Works, images::prune),
@@ -130,7 +131,7 @@ static ROUTES: [Route; 108] = [
     ask!(GET, "/images/{name}/history", Works, images::history),
     ask!(GET, "/images/{name}/json", Partly, images::inspect),
     ask!(POST, "/images/{name}/push", NotYet, not_built),
-    ask!(GET, "/images/{name}/get", NotYet, not_built),
+    ask!(GET, "/images/{name}/get", Partly, images::save),
     change!(POST, "/images/{name}/tag", Works, images::tag),
     change!(DELETE, "/images/{name}", Works, images::remove),
     // Network

@@ -32,6 +32,8 @@ mod records;
 pub mod snapshot;
 mod store;
 pub mod tar;
+#[cfg(test)]
+mod tests;
 mod trash;
 mod volume;
 

@@ -7,7 +7,9 @@ use time::format_description::well_known::Rfc3339;
 use types::{Error, Result};
 
 /// Nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize,
+)]
 pub struct Timestamp(pub i64);
 
 /// Go's zero time, which Docker shows for "never".
@@ -114,7 +116,10 @@ mod tests {
         }
         assert_eq!(parse_time("").unwrap(), None);
         assert!(parse_time("1h").unwrap().unwrap() < Timestamp::now());
-        assert_eq!(parse_time("bogus").unwrap_err().message, r#"failed to parse value as time or duration: "bogus""#);
+        assert_eq!(
+            parse_time("bogus").unwrap_err().message,
+            r#"failed to parse value as time or duration: "bogus""#
+        );
     }
 
     #[test]

@@ -40,11 +40,6 @@ pub(crate) fn not_running(id: &ContainerId) -> Error {
     Error::conflict(format!("container {id} is not running"))
 }
 
-/// 409.
-pub(crate) fn is_paused(name: &str) -> Error {
-    Error::conflict(format!("container {name} is paused, unpause the container before start"))
-}
-
 /// 400.
 pub(crate) fn ambiguous_prefix(prefix: &str) -> Error {
     Error::invalid(format!("multiple IDs found with provided prefix: {prefix}"))

@@ -108,8 +108,20 @@ impl Events {
 }
 
 const ACCEPTED: &[&str] = &[
-    "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret", "service",
-    "type", "volume",
+    "config",
+    "container",
+    "daemon",
+    "event",
+    "image",
+    "label",
+    "network",
+    "node",
+    "plugin",
+    "scope",
+    "secret",
+    "service",
+    "type",
+    "volume",
 ];
 
 /// A running subscription; dropping it ends it.
@@ -169,7 +181,9 @@ fn matches(filters: &Filters, event: &Event) -> bool {
         let wanted = filters.get(kind);
         wanted.is_empty()
             || event.kind == kind
-                && wanted.iter().any(|w| event.actor_id.starts_with(w.as_str()) || name() == Some(w.trim_start_matches('/')))
+                && wanted.iter().any(|w| {
+                    event.actor_id.starts_with(w.as_str()) || name() == Some(w.trim_start_matches('/'))
+                })
     };
     let by_container = || {
         let wanted = filters.get("container");
@@ -190,7 +204,10 @@ fn matches(filters: &Filters, event: &Event) -> bool {
         };
         wanted.is_empty()
             || image.is_some_and(|image| {
-                let bare = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(image, |(name, _)| name);
+                let bare = image
+                    .rsplit_once(':')
+                    .filter(|(_, tag)| !tag.contains('/'))
+                    .map_or(image, |(name, _)| name);
                 wanted.iter().any(|w| w == image || w == bare || Some(w.as_str()) == name())
             })
     };
@@ -206,7 +223,9 @@ fn matches(filters: &Filters, event: &Event) -> bool {
         && filters.labels(&event.attributes)
         && by_container()
         && by_image()
-        && ["daemon", "network", "node", "plugin", "secret", "service", "config", "volume"].into_iter().all(by_object)
+        && ["daemon", "network", "node", "plugin", "secret", "service", "config", "volume"]
+            .into_iter()
+            .all(by_object)
 }
 
 #[cfg(test)]
@@ -263,7 +282,8 @@ mod tests {
         for n in 0..HISTORY + 10 {
             events.publish("container", n.to_string(), "x", BTreeMap::new());
         }
-        let mut all = events.subscribe(Some(Timestamp(0)), Some(Timestamp::now()), Filters::default()).unwrap();
+        let mut all =
+            events.subscribe(Some(Timestamp(0)), Some(Timestamp::now()), Filters::default()).unwrap();
         assert_eq!(all.next().await.unwrap().action, "10");
     }
 }

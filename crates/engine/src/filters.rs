@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn labels_must_all_match() {
-        let labels: BTreeMap<_, _> = [("a".to_owned(), "b".to_owned()), ("c".to_owned(), String::new())].into();
+        let labels: BTreeMap<_, _> =
+            [("a".to_owned(), "b".to_owned()), ("c".to_owned(), String::new())].into();
         for (pairs, want) in [
             (vec![("label", "a")], true),
             (vec![("label", "a=b"), ("label", "c")], true),

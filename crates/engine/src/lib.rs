@@ -21,8 +21,8 @@ pub mod error;
 pub mod events;
 pub mod filters;
 pub mod images;
-mod open;
 pub mod networks;
+mod open;
 mod random;
 
 pub mod settings;
@@ -39,3 +39,13 @@ pub use open::Engine;
 pub use settings::Settings;
 pub use system::System;
 pub use volumes::Volumes;
+
+/// Runs what blocks (store, network, supervisor, files) on a thread that may wait.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> types::Result<T> + Send + 'static,
+) -> types::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(broken) => Err(types::Error::internal(format!("a blocking task failed: {broken}"))),
+    }
+}

@@ -1,15 +1,22 @@
 //! Opening the parts in order.
 
+use std::sync::Arc;
+
+use store::Store;
 use supervisor::Zygote;
-use types::Result;
+use types::{Error, Result};
 
-use crate::{Containers, Events, Networks, Settings, System, Volumes};
+use crate::containers::Parts;
+use crate::images::ImageSettings;
+use crate::{Containers, Events, Images, Networks, Settings, System, Volumes, blocking};
 
-/// The open domain: one handle for each part.
+/// The open domain: one handle for each part. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
     /// What happens.
     pub events: Events,
+    /// Images.
+    pub images: Images,
     /// Networks.
     pub networks: Networks,
     /// Volumes.
@@ -22,10 +29,51 @@ pub struct Engine {
 
 impl Engine {
     /// Opens the store, finds what runs, finishes or undoes what was half done.
-    pub async fn open(_settings: Settings, _zygote: Zygote) -> Result<Self> {
-        Err(crate::error::later("open"))
+    pub async fn open(settings: Settings, zygote: Zygote) -> Result<Self> {
+        let settings = Arc::new(settings);
+        let events = Events::new();
+        let opened = {
+            let (settings, events) = (settings.clone(), events.clone());
+            blocking(move || {
+                let store = Arc::new(Store::open(&settings.data_root).map_err(Error::from)?);
+                let networks = Networks::open(&store, &settings.bridge)?;
+                let volumes = Volumes::new(store.clone(), events.clone());
+                let images = Images::new(store.clone(), events.clone(), image_settings(&settings));
+                let containers = Containers::new(Parts {
+                    settings: settings.clone(),
+                    store: store.clone(),
+                    zygote,
+                    images: images.clone(),
+                    networks: networks.clone(),
+                    volumes: volumes.clone(),
+                    events: events.clone(),
+                })?;
+                let system =
+                    System::new(settings, store, events.clone(), containers.clone(), volumes.clone())?;
+                Ok(Self { events, images, networks, volumes, containers, system })
+            })
+            .await?
+        };
+        opened.containers.restore().await?;
+        Ok(opened)
     }
 
-    /// An orderly stop: stops containers (unless `live_restore`) within the shutdown timeout.
-    pub async fn shutdown(&self) {}
+    /// An orderly stop: stops containers (unless `live-restore` is set) within the shutdown timeout.
+    pub async fn shutdown(&self) {
+        if !self.system.keeps_containers() {
+            self.containers.close().await;
+        }
+    }
+}
+
+fn image_settings(settings: &Settings) -> ImageSettings {
+    ImageSettings {
+        registry: registry::Options {
+            mirrors: settings.registry_mirrors.clone(),
+            insecure: settings.insecure_registries.clone(),
+            attempts: settings.max_download_attempts,
+            ..registry::Options::default()
+        },
+        concurrent_downloads: settings.max_concurrent_downloads,
+    }
 }

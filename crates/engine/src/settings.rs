@@ -54,6 +54,10 @@ pub struct Settings {
     pub insecure_registries: Vec<String>,
     /// Mirrors of Docker Hub.
     pub registry_mirrors: Vec<String>,
+    /// Layers of one pull that are fetched at once.
+    pub max_concurrent_downloads: usize,
+    /// Attempts to fetch one layer.
+    pub max_download_attempts: u32,
     /// Version of this build.
     pub version: String,
     /// Commit of this build.
@@ -90,7 +94,7 @@ pub struct BridgeSettings {
 impl Default for BridgeSettings {
     fn default() -> Self {
         Self {
-            name: "docker0".to_owned(),
+            name: "wharf0".to_owned(),
             bip: None,
             fixed_cidr: None,
             mtu: 0,
@@ -116,7 +120,7 @@ impl Default for Settings {
             cgroup_parent: "/docker".to_owned(),
             ulimits: BTreeMap::new(),
             init: false,
-            init_path: "/proc/self/exe".into(),
+            init_path: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()),
             seccomp_profile: String::new(),
             no_new_privileges: false,
             shutdown_timeout_s: 15,
@@ -130,6 +134,8 @@ impl Default for Settings {
             bridge: BridgeSettings::default(),
             insecure_registries: Vec::new(),
             registry_mirrors: Vec::new(),
+            max_concurrent_downloads: 3,
+            max_download_attempts: 5,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             git_commit: String::new(),
             build_time: String::new(),

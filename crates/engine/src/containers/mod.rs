@@ -4,150 +4,253 @@
 //! state and takes requests from a bounded queue; readers look at a `watch` snapshot and never wait. The process itself
 //! belongs to a *supervisor* (another process), which goes on when this daemon dies.
 
+mod attach;
+mod capabilities;
+mod copy_up;
+mod create;
+mod devices;
+mod driver;
+mod exec;
+mod files;
+mod health;
+mod host;
+mod inspect;
+mod kill;
+mod list;
+mod logs;
+mod merge;
+mod mounts;
+mod name;
+mod prune;
+mod record;
+mod remove;
 pub mod request;
+mod restart;
+mod restore;
+mod seccomp;
+mod security;
+mod signal;
+mod spec;
+mod start;
 pub mod state;
+mod stats;
+mod status_text;
+mod stop;
+mod table;
+mod top;
+mod update;
+mod validate;
 pub mod view;
+mod wait;
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use types::{ExecId, Result};
+use store::Store;
+use supervisor::Zygote;
+use types::{ContainerId, Result};
 
-use crate::Filters;
-use crate::error::later;
-use request::{
-    AttachRequest, CreateRequest, ExecCreateRequest, ExecStartRequest, ListRequest, LogsRequest, RemoveRequest, StopRequest,
-    UpdateRequest, WaitCondition,
-};
-use view::{
-    Attached, Change, ContainerDetails, ContainerListing, Created, ExecDetails, LogStream, Pruned, StatsSample, Top, WaitAnswer,
-};
+use crate::{Events, Images, Networks, Settings, Volumes};
+use driver::Request;
+use exec::Execs;
+use host::HostFacts;
+use record::Record;
+use table::{Handle, Table};
+
+pub(crate) use inspect::driver_name;
+pub use stats::StatsStream;
+pub use wait::Waiting;
 
 /// All containers of this daemon. A cheap handle. Wherever a method takes `name`, Docker's rule holds: a full id, a name
 /// (with or without leading slash), or an unambiguous prefix of an id.
 #[derive(Debug, Clone)]
 pub struct Containers(Arc<Shared>);
 
+/// What drivers and requests share.
 #[derive(Debug)]
-struct Shared {}
-
-/// A registered wait: what happens after [`Containers::wait`] returned is not missed.
-#[derive(Debug)]
-pub struct Waiting {}
-
-impl Waiting {
-    /// The answer, once the condition holds. Cancel safe in that dropping it ends the wait.
-    pub async fn done(self) -> Result<WaitAnswer> {
-        Err(later("wait"))
-    }
+pub(crate) struct Shared {
+    settings: Arc<Settings>,
+    store: Arc<Store>,
+    zygote: Zygote,
+    images: Images,
+    networks: Networks,
+    volumes: Volumes,
+    events: Events,
+    host: HostFacts,
+    /// Compiled filters by profile and capabilities. A std mutex: held for a look-up only.
+    filters: Mutex<HashMap<String, Arc<Vec<u8>>>>,
+    /// A std mutex: held for map operations only, never across an await.
+    table: Mutex<Table>,
+    execs: Execs,
+    /// The daemon is going down: nothing is started again.
+    closing: AtomicBool,
 }
 
-/// A running series of measurements; dropping it ends it.
-#[derive(Debug)]
-pub struct StatsStream {}
-
-impl StatsStream {
-    /// The next measurement (about one a second); `None` when the container is gone. Cancel safe.
-    pub async fn next(&mut self) -> Option<StatsSample> {
-        None
-    }
+/// The parts that containers are made of.
+pub(crate) struct Parts {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) zygote: Zygote,
+    pub(crate) images: Images,
+    pub(crate) networks: Networks,
+    pub(crate) volumes: Volumes,
+    pub(crate) events: Events,
 }
 
 impl Containers {
-    /// Checks, fills in, prepares and records a new container. 404 `No such image` when the image is not here.
-    pub async fn create(&self, _request: CreateRequest) -> Result<Created> {
-        Err(later("create"))
+    /// No containers yet: see `restore`. Blocks.
+    pub(crate) fn new(parts: Parts) -> Result<Self> {
+        let Parts { settings, store, zygote, images, networks, volumes, events } = parts;
+        let shared = Shared {
+            settings,
+            store,
+            zygote,
+            images,
+            networks,
+            volumes,
+            events,
+            host: HostFacts::read(),
+            filters: Mutex::default(),
+            table: Mutex::default(),
+            execs: Execs::default(),
+            closing: AtomicBool::new(false),
+        };
+        for dir in [shared.settings.exec_root.join("containers"), shared.rootfs()] {
+            files::make_dir(&dir, 0o711)?;
+        }
+        Ok(Self(Arc::new(shared)))
     }
-    /// Starts it; returns when the user's process has been executed. `NotModified` when it runs already.
-    pub async fn start(&self, _name: &str) -> Result<()> {
-        Err(later("start"))
+
+    /// The container `name` means.
+    fn find(&self, name: &str) -> Result<Handle> {
+        self.0.table().find(name)
     }
-    /// Asks it to end, then kills it; returns when it has ended. `NotModified` when it does not run.
-    pub async fn stop(&self, _name: &str, _request: StopRequest) -> Result<()> {
-        Err(later("stop"))
+
+    /// All handles.
+    fn handles(&self) -> Vec<Handle> {
+        self.0.table().all()
     }
-    /// Stops (if it runs) and starts it.
-    pub async fn restart(&self, _name: &str, _request: StopRequest) -> Result<()> {
-        Err(later("restart"))
+
+    /// The state of each, for `info`.
+    pub(crate) fn states(&self) -> Vec<state::Status> {
+        self.handles().iter().map(|handle| handle.record().state.status()).collect()
     }
-    /// Sends a signal by name or number; empty is KILL. For KILL, returns when it has ended.
-    pub async fn kill(&self, _name: &str, _signal: &str) -> Result<()> {
-        Err(later("kill"))
+
+    /// How many use each image, for `system df`.
+    pub(crate) fn by_image(&self) -> BTreeMap<String, i64> {
+        let mut counts = BTreeMap::new();
+        for handle in self.handles() {
+            *counts.entry(handle.record().image_id.to_string()).or_default() += 1;
+        }
+        counts
     }
-    /// Freezes it.
-    pub async fn pause(&self, _name: &str) -> Result<()> {
-        Err(later("pause"))
+
+    /// Facts about the host, for `info`.
+    pub(crate) fn host(&self) -> &HostFacts {
+        &self.0.host
     }
-    /// Thaws it.
-    pub async fn unpause(&self, _name: &str) -> Result<()> {
-        Err(later("unpause"))
-    }
-    /// Gives it another name.
-    pub async fn rename(&self, _name: &str, _new_name: &str) -> Result<()> {
-        Err(later("rename"))
-    }
-    /// Removes it and all it has.
-    pub async fn remove(&self, _name: &str, _request: RemoveRequest) -> Result<()> {
-        Err(later("remove"))
-    }
-    /// Registers a wait at once; the answer comes from [`Waiting::done`]. A door sends its headers in between.
-    pub async fn wait(&self, _name: &str, _condition: WaitCondition) -> Result<Waiting> {
-        Err(later("wait"))
-    }
-    /// Attaches to its stdio. When it does not run, the stream is quiet until it is started.
-    pub async fn attach(&self, _name: &str, _request: AttachRequest) -> Result<Attached> {
-        Err(later("attach"))
-    }
-    /// Reads its log.
-    pub async fn logs(&self, _name: &str, _request: LogsRequest) -> Result<LogStream> {
-        Err(later("logs"))
-    }
-    /// Measures it: once (`stream` false; `one_shot` leaves out the second measurement that makes CPU usage computable)
-    /// or again and again. A stopped container gives one empty sample (then, when streaming, one a second).
-    pub async fn stats(&self, _name: &str, _stream: bool, _one_shot: bool) -> Result<StatsStream> {
-        Err(later("stats"))
-    }
-    /// Its processes, in the columns of `ps` with these arguments (empty is `-ef`).
-    pub async fn top(&self, _name: &str, _ps_args: &str) -> Result<Top> {
-        Err(later("top"))
-    }
-    /// Changes limits and restart policy; answers warnings.
-    pub async fn update(&self, _name: &str, _request: UpdateRequest) -> Result<Vec<String>> {
-        Err(later("update"))
-    }
-    /// What differs from the image, by path. Docker's body is `null` when empty.
-    pub async fn changes(&self, _name: &str) -> Result<Vec<Change>> {
-        Err(later("changes"))
-    }
+
     /// Sets the size of its terminal.
-    pub async fn resize(&self, _name: &str, _height: u16, _width: u16) -> Result<()> {
-        Err(later("resize"))
+    pub async fn resize(&self, name: &str, height: u16, width: u16) -> Result<()> {
+        let handle = self.find(name)?;
+        let record = handle.record();
+        if record.state.run().is_none() {
+            return Err(crate::error::not_running(&record.id));
+        }
+        let client = self.0.client(&record.id);
+        crate::blocking(move || {
+            client.and_then(|c| c.resize(height, width)).map_err(|e| client_error(e, &record.id))
+        })
+        .await?;
+        self.0.publish(
+            &handle.record(),
+            "resize",
+            [("height", height.to_string()), ("width", width.to_string())],
+        );
+        Ok(())
     }
-    /// Those that match, newest first.
-    pub async fn list(&self, _request: ListRequest) -> Result<Vec<ContainerListing>> {
-        Err(later("list"))
+
+    /// Stops what runs, within the shutdown timeout; used when the daemon goes down in an orderly way.
+    pub(crate) async fn close(&self) {
+        self.0.closing.store(true, Ordering::Release);
+        let limit = std::time::Duration::from_secs(self.0.settings.shutdown_timeout_s);
+        let mut stopping = tokio::task::JoinSet::new();
+        for handle in self.handles() {
+            let this = self.clone();
+            if handle.record().state.run().is_some() {
+                stopping.spawn(async move { this.stop_for_shutdown(&handle).await });
+            }
+        }
+        let all = async { while stopping.join_next().await.is_some() {} };
+        if tokio::time::timeout(limit, all).await.is_err() {
+            tracing::warn!(
+                "some containers did not stop in time; they go on and are found at the next start"
+            );
+        }
     }
-    /// Everything about one; `size` computes its size on disk (slow).
-    pub async fn inspect(&self, _name: &str, _size: bool) -> Result<ContainerDetails> {
-        Err(later("inspect"))
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Removes those that do not run and match.
-    pub async fn prune(&self, _filters: &Filters) -> Result<Pruned> {
-        Err(later("prune"))
+
+    /// Directory of a container's supervisor.
+    fn run_dir(&self, id: &ContainerId) -> PathBuf {
+        self.settings.exec_root.join("containers").join(id.as_str())
     }
-    /// Prepares another process in a running container.
-    pub async fn exec_create(&self, _name: &str, _request: ExecCreateRequest) -> Result<ExecId> {
-        Err(later("exec"))
+
+    /// Directory of a container's own files.
+    fn data_dir(&self, id: &ContainerId) -> PathBuf {
+        self.store.paths().container(id.as_str())
     }
-    /// Starts it; returns when it has been executed. `None` when detached.
-    pub async fn exec_start(&self, _exec: &str, _request: ExecStartRequest) -> Result<Option<Attached>> {
-        Err(later("exec"))
+
+    /// Empty directory on which each container mounts its root, in a mount namespace of its own.
+    fn rootfs(&self) -> PathBuf {
+        self.settings.exec_root.join("rootfs")
     }
-    /// Everything about one exec.
-    pub async fn exec_inspect(&self, _exec: &str) -> Result<ExecDetails> {
-        Err(later("exec"))
+
+    fn client(&self, id: &ContainerId) -> Result<supervisor::Client, supervisor::ClientError> {
+        supervisor::Client::connect(&self.run_dir(id))
     }
-    /// Sets the size of an exec's terminal.
-    pub async fn exec_resize(&self, _exec: &str, _height: u16, _width: u16) -> Result<()> {
-        Err(later("exec"))
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Writes a record as it is now. Blocks.
+    fn keep(&self, record: &Record) -> Result<()> {
+        let json = serde_json::to_string(record).map_err(types::Error::internal)?;
+        Ok(self.store.db().put_container(record.id.as_str(), &record.name, &json)?)
+    }
+
+    /// Tells what happened to a container: its labels, image and name, and `more`.
+    fn publish<const N: usize>(&self, record: &Record, action: &str, more: [(&str, String); N]) {
+        let mut attributes: BTreeMap<String, String> = record.labels().clone();
+        attributes.insert("image".to_owned(), record.config.image.clone());
+        attributes.insert("name".to_owned(), record.name.clone());
+        attributes.extend(more.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        self.events.publish("container", action, record.id.as_str(), attributes);
+    }
+}
+
+/// Sends a request to a driver and waits for its answer. A driver that is gone had its container removed.
+async fn ask<T>(
+    handle: &Handle,
+    request: impl FnOnce(tokio::sync::oneshot::Sender<Result<T>>) -> Request,
+) -> Result<T> {
+    let gone = || crate::error::no_such_container(handle.id.as_str());
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    handle.requests.send(request(reply)).await.map_err(|_| gone())?;
+    answer.await.map_err(|_| gone())?
+}
+
+/// A supervisor's refusal in users' words.
+fn client_error(error: supervisor::ClientError, id: &ContainerId) -> types::Error {
+    match error {
+        supervisor::ClientError::NotRunning => crate::error::not_running(id),
+        other => types::Error::internal(&other).with_source(other),
     }
 }

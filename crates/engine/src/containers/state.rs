@@ -154,16 +154,19 @@ impl State {
                 Ok(Self::Running(run.clone()))
             }
             (Self::Created(_), Change::StartFailed(exit)) => Ok(Self::Created(exit.clone())),
-            (Self::Exited(_) | Self::Restarting(_), Change::StartFailed(exit)) => Ok(Self::Exited(exit.clone())),
+            (Self::Exited(_) | Self::Restarting(_), Change::StartFailed(exit)) => {
+                Ok(Self::Exited(exit.clone()))
+            }
             (Self::Running(run), Change::Paused) => Ok(Self::Paused(run.clone())),
             (Self::Paused(run), Change::Unpaused) => Ok(Self::Running(run.clone())),
             (Self::Running(_) | Self::Paused(_), Change::Ended { exit, restart }) => {
                 Ok(if *restart { Self::Restarting(exit.clone()) } else { Self::Exited(exit.clone()) })
             }
             (Self::Restarting(exit), Change::RestartCancelled) => Ok(Self::Exited(exit.clone())),
-            (Self::Created(exit) | Self::Exited(exit) | Self::Dead(exit) | Self::Restarting(exit), Change::Removing) => {
-                Ok(Self::Removing(exit.clone()))
-            }
+            (
+                Self::Created(exit) | Self::Exited(exit) | Self::Dead(exit) | Self::Restarting(exit),
+                Change::Removing,
+            ) => Ok(Self::Removing(exit.clone())),
             (Self::Removing(exit), Change::RemoveFailed) => Ok(Self::Dead(exit.clone())),
             (_, Change::Started(_)) => refuse("running"),
             (_, Change::StartFailed(_) | Change::Ended { .. } | Change::RestartCancelled) => refuse("exited"),

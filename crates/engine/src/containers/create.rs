@@ -1,0 +1,247 @@
+//! `create`: check, complete, reserve the name, prepare what lies on disk, record.
+//!
+//! Order on disk, so that a crash leaves nothing that [`restore`](crate::restore) does not find: leases (owner: the id),
+//! snapshot, volumes, then the record, flushed. A lease whose owner has no record is a create that did not finish.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use types::config::{Config, EndpointRequest, HostConfig};
+use types::{ContainerId, Error, Result};
+
+use super::mounts;
+use super::record::{MountRecord, Record};
+use super::request::CreateRequest;
+use super::state::{Exit, State};
+use super::view::Created;
+use super::{Containers, Shared, copy_up, driver, merge, name, security, validate};
+use crate::images::ResolvedImage;
+use crate::volumes::VolumeRequest;
+use crate::{Timestamp, blocking, random};
+
+/// Attempts to invent a free name.
+const NAME_ATTEMPTS: u32 = 64;
+
+impl Containers {
+    /// Checks, fills in, prepares and records a new container. 404 `No such image` when the image is not here.
+    pub async fn create(&self, request: CreateRequest) -> Result<Created> {
+        let shared = &self.0;
+        let CreateRequest { name, platform, config, mut host_config, endpoints } = request;
+        let mut config =
+            config.ok_or_else(|| Error::invalid("config cannot be empty in order to create a container"))?;
+        let mut warnings = validate::create(&config, &mut host_config, &shared.host.validate)?;
+        let image = shared.images.resolve(&config.image, platform.as_ref()).await?;
+        if platform.is_none() && !image.platform.runs_on(&types::Platform::host()) {
+            warnings.push(format!(
+                "The requested image's platform ({}) does not match the detected host platform ({}) and no specific platform \
+                 was requested",
+                image.platform,
+                types::Platform::host()
+            ));
+        }
+        merge::with_image(&mut config, image.config.config.as_ref().unwrap_or(&Config::default()))?;
+        merge::with_defaults(&mut host_config, &shared.settings, shared.host.validate.is_v2);
+        let log = &host_config.log_config;
+        supervisor::log::validate(&log.driver, log.config.as_ref().unwrap_or(&BTreeMap::new()))
+            .map_err(Error::invalid)?;
+        let id = ContainerId::from_bytes(random::bytes()?);
+        let name = reserve_name(shared, &name, &id)?;
+        let reserved = Reserved { shared, name: name.clone(), id: id.clone(), kept: false };
+        security::parse(host_config.security_opt.as_deref().unwrap_or_default())?;
+        let inherited = volumes_from(shared, &host_config)?;
+        let mounts = mounts::collect(
+            inherited,
+            host_config.binds.as_deref().unwrap_or_default(),
+            &host_config.volume_driver,
+            &host_config.mounts,
+            &host_config.tmpfs,
+            config.volumes.iter().flatten().map(|(target, _)| target.clone()),
+        )?;
+        complete_hostname(&mut config, &host_config, &id, &shared.host.hostname);
+        let endpoints = endpoint_requests(&config, &host_config, endpoints);
+        let record = Record {
+            id: id.clone(),
+            name,
+            created: Timestamp::now(),
+            config,
+            host_config,
+            image_id: image.id.clone(),
+            mounts,
+            endpoints,
+            joined: None,
+            state: State::Created(Exit::default()),
+            restart_count: 0,
+            was_started: false,
+            stopped_by_user: false,
+        };
+        let record = {
+            let shared = shared.clone();
+            blocking(move || prepare(&shared, record, &image).inspect_err(|_| undo(&shared, &id))).await?
+        };
+        let id = record.id.clone();
+        reserved.keep();
+        shared.publish(&record, "create", []);
+        driver::launch(shared, record);
+        Ok(Created { id, warnings })
+    }
+}
+
+/// A name taken for a create under way; given back unless kept.
+struct Reserved<'a> {
+    shared: &'a Arc<Shared>,
+    name: String,
+    id: ContainerId,
+    kept: bool,
+}
+
+impl Reserved<'_> {
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.shared.table().release(&self.name, &self.id);
+        }
+    }
+}
+
+fn reserve_name(shared: &Arc<Shared>, wanted: &str, id: &ContainerId) -> Result<String> {
+    if !wanted.is_empty() {
+        let bare = name::check(wanted)?;
+        shared.table().reserve(bare, id)?;
+        return Ok(bare.to_owned());
+    }
+    for attempt in 0..NAME_ATTEMPTS {
+        let invented = name::invent(random::bytes()?, attempt);
+        let mut table = shared.table();
+        if !table.is_taken(&invented) {
+            table.reserve(&invented, id)?;
+            return Ok(invented);
+        }
+    }
+    // A thousand containers may have used up the words; an id never collides.
+    shared.table().reserve(id.short(), id)?;
+    Ok(id.short().to_owned())
+}
+
+/// `--volumes-from x[:ro]`.
+fn volumes_from(shared: &Arc<Shared>, host: &HostConfig) -> Result<Vec<MountRecord>> {
+    let mut all = Vec::new();
+    for spec in host.volumes_from.iter().flatten() {
+        let (name, mode) = spec.split_once(':').unwrap_or((spec, "rw"));
+        if name.is_empty() {
+            return Err(Error::invalid(format!("invalid volumes-from specification: {spec}")));
+        }
+        if !mode.split(',').all(|word| matches!(word, "rw" | "ro" | "z" | "Z" | "nocopy")) {
+            return Err(Error::invalid(format!("invalid mode for volumes-from: {mode}")));
+        }
+        let other = shared.table().find(name)?.record();
+        for mount in other.mounts.iter().filter(|m| m.point.kind != "tmpfs") {
+            let mut mount = mount.clone();
+            mount.point.rw &= !mode.split(',').any(|word| word == "ro");
+            // It belongs to the other container.
+            mount.anonymous = false;
+            all.push(mount);
+        }
+    }
+    Ok(all)
+}
+
+fn complete_hostname(config: &mut Config, host: &HostConfig, id: &ContainerId, host_name: &str) {
+    if config.hostname.is_empty() {
+        config.hostname =
+            if host.network_mode == "host" { host_name.to_owned() } else { id.short().to_owned() };
+    }
+}
+
+/// One endpoint for each network; the mode's own is always among them.
+fn endpoint_requests(
+    config: &Config,
+    host: &HostConfig,
+    mut asked: BTreeMap<String, EndpointRequest>,
+) -> BTreeMap<String, EndpointRequest> {
+    if host.network_mode.starts_with("container:") {
+        return BTreeMap::new();
+    }
+    let default = asked.remove("default");
+    let own = asked.entry(host.network_mode.clone()).or_default();
+    if let Some(default) = default {
+        *own = default;
+    }
+    if own.mac_address.is_empty() {
+        own.mac_address.clone_from(&config.mac_address);
+    }
+    asked
+}
+
+/// Everything on disk. Blocks.
+fn prepare(shared: &Arc<Shared>, mut record: Record, image: &ResolvedImage) -> Result<Record> {
+    let store = &shared.store;
+    let id = record.id.clone();
+    let mut resources =
+        vec![store::Resource::Image(image.id.clone()), store::Resource::Snapshot(id.to_string())];
+    store.leases().add_all(id.as_str(), &resources)?;
+    store.snapshots().prepare(id.as_str(), image.chain_id.as_ref().map(types::Digest::as_str))?;
+    resources.clear();
+    let requests = record.host_config.mounts.clone();
+    for mount in record.mounts.iter_mut().filter(|m| m.point.kind == "volume") {
+        let options = requests
+            .iter()
+            .find(|r| mounts::clean(&r.target) == mount.point.destination)
+            .and_then(|r| r.volume_options.clone())
+            .unwrap_or_default();
+        let driver_config = options.driver_config.unwrap_or_default();
+        let volume = shared.volumes.create_now(VolumeRequest {
+            name: mount.point.name.clone(),
+            driver: mount.point.driver.clone(),
+            driver_opts: driver_config.options.unwrap_or_default(),
+            labels: options.labels,
+        })?;
+        mount.point.name = volume.name;
+        mount.point.driver = volume.driver;
+        mount.point.source = volume.mountpoint;
+        let lease = store::Resource::Volume(mount.point.name.clone());
+        store.leases().add(id.as_str(), &lease)?;
+        if !mount.no_copy && mount.subpath.is_empty() {
+            let layers = store.snapshots().layers(id.as_str())?;
+            copy_up::fill(&layers, &mount.point.destination, std::path::Path::new(&mount.point.source))
+                .map_err(|e| Error::internal(format!("failed to populate volume: {e}")))?;
+        }
+    }
+    let json = serde_json::to_string(&record).map_err(Error::internal)?;
+    store.db().create_container(id.as_str(), &record.name, &json)?;
+    Ok(record)
+}
+
+/// What a failed create leaves. Blocks. Errors go to the log: the user gets the first one.
+pub(crate) fn undo(shared: &Arc<Shared>, id: &ContainerId) {
+    let leases = shared.store.leases();
+    let volumes: Vec<String> = leases
+        .list()
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(owner, resource)| match resource {
+            store::Resource::Volume(name) if owner == id.as_str() => Some(name),
+            _ => None,
+        })
+        .collect();
+    if let Err(error) = leases.remove(id.as_str()) {
+        tracing::warn!(%id, %error, "cannot give back the leases of a container that was not created");
+    }
+    for name in volumes {
+        // Anonymous volumes were made for this container; one that is in use is somebody else's.
+        if shared.volumes.get(&name).is_ok_and(|volume| volume.anonymous) {
+            let _ = shared.volumes.remove_now(&name);
+        }
+    }
+    match shared.store.snapshots().remove(id.as_str()) {
+        Ok(()) => {}
+        Err(error) if error.is_not_found() => {}
+        Err(error) => {
+            tracing::warn!(%id, %error, "cannot remove the snapshot of a container that was not created")
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A container's own files: `hostname`, `hosts`, `resolv.conf`. Everything here blocks.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use types::{Error, Result};
+
+use super::Shared;
+use super::record::Record;
+
+/// Makes a directory and its parents; an existing one stays as it is.
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|e| Error::internal(format!("cannot create {}: {e}", path.display())))
+}
+
+/// Removes a directory with all in it; a missing one is fine.
+pub(crate) fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::internal(format!("cannot remove {}: {error}", path.display()))),
+    }
+}
+
+/// Writes the three files before a start.
+pub(crate) fn write(shared: &Shared, record: &Record, addresses: &[IpAddr]) -> Result<()> {
+    let dir = shared.data_dir(&record.id);
+    make_dir(&dir, 0o710)?;
+    let put = |name: &str, text: &str| {
+        let path = dir.join(name);
+        fs::write(&path, text).map_err(|e| Error::internal(format!("cannot write {}: {e}", path.display())))
+    };
+    let (config, host) = (&record.config, &record.host_config);
+    let host_network = host.network_mode == "host";
+    put("hostname", &format!("{}\n", config.hostname))?;
+
+    let extra_hosts = host.extra_hosts.as_deref().unwrap_or_default();
+    let hosts = network::HostsFile {
+        hostname: &config.hostname,
+        domainname: &config.domainname,
+        addresses,
+        extra_hosts,
+        host_gateway: Some(shared.networks.driver().bridge().gateway.into()),
+        no_ipv6: false,
+    };
+    let mut text = network::hosts_file(&hosts)?;
+    if host_network {
+        // As Docker: the host's own file, then what the user adds.
+        let own = fs::read_to_string("/etc/hosts").unwrap_or_default();
+        if !own.is_empty() {
+            let only_extra =
+                network::HostsFile { extra_hosts, host_gateway: hosts.host_gateway, ..Default::default() };
+            let with_loopback = network::hosts_file(&only_extra)?;
+            let loopback = network::hosts_file(&network::HostsFile::default())?;
+            let added = with_loopback.strip_prefix(loopback.as_str()).unwrap_or_default();
+            text = format!("{}\n{added}", own.trim_end());
+        }
+    }
+    put("hosts", &text)?;
+
+    let settings = &shared.settings;
+    let pick = |own: &Option<Vec<String>>, default: &[String]| match own.as_deref() {
+        Some(list) if !list.is_empty() => list.to_vec(),
+        _ => default.to_vec(),
+    };
+    let servers = pick(&host.dns, &settings.dns)
+        .iter()
+        .map(|text| text.parse().map_err(|_| Error::invalid(format!("invalid IP address: {text}"))))
+        .collect::<Result<_>>()?;
+    let dns = network::DnsOptions {
+        servers,
+        search: pick(&host.dns_search, &settings.dns_search),
+        options: pick(&host.dns_options, &settings.dns_options),
+        ipv6: false,
+        host_network,
+    };
+    let (path, host_file) = network::host_resolv_conf();
+    put("resolv.conf", &network::resolv_conf(path, &host_file, &dns))
+}

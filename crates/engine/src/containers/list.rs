@@ -1,0 +1,382 @@
+//! `list` with Docker's filters (moby `daemon/list.go`).
+
+use types::{Digest, Error, ImageRef, Result};
+
+use super::inspect::{network_of, size_of};
+use super::record::Record;
+use super::request::ListRequest;
+use super::state::{State, Status};
+use super::status_text::status_text;
+use super::table::View;
+use super::view::{ContainerListing, NetworkState, PortListing};
+use super::{Containers, Shared};
+use crate::{Filters, Timestamp, blocking};
+
+const FILTERS: &[&str] = &[
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "label!",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+];
+
+impl Containers {
+    /// Those that match, newest first.
+    pub async fn list(&self, request: ListRequest) -> Result<Vec<ContainerListing>> {
+        request.filters.accept_only(FILTERS)?;
+        let chosen = Chosen::read(self, &request.filters).await?;
+        let mut views: Vec<View> = self
+            .handles()
+            .iter()
+            .map(|handle| handle.view.borrow().clone())
+            .filter(|view| !view.removed)
+            .collect();
+        views.sort_by_key(|view| std::cmp::Reverse(view.record.created));
+        let everything = request.all || request.limit.is_some() || chosen.wants_stopped();
+        let mut matching: Vec<View> = Vec::new();
+        for view in views {
+            let runs = view.record.state.run().is_some() || view.record.state.status() == Status::Restarting;
+            if (everything || runs) && chosen.matches(&view, &request.filters) {
+                matching.push(view);
+            }
+            if request.limit.is_some_and(|limit| limit > 0 && matching.len() >= limit) {
+                break;
+            }
+        }
+        let shared = self.0.clone();
+        let size = request.size;
+        blocking(move || {
+            let now = Timestamp::now();
+            matching.iter().map(|view| listing(&shared, view, now, size)).collect()
+        })
+        .await
+    }
+}
+
+fn listing(shared: &Shared, view: &View, now: Timestamp, size: bool) -> Result<ContainerListing> {
+    let record = &view.record;
+    let network = network_of(shared, record);
+    let health = view.health.as_ref().map(|health| health.status.as_str());
+    Ok(ContainerListing {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        image: image_name(shared, record),
+        image_id: record.image_id.clone(),
+        command: command_line(record),
+        created_s: record.created.seconds(),
+        ports: ports(&network),
+        size: if size { Some(size_of(shared, record)?) } else { None },
+        labels: record.labels().clone(),
+        state: record.state.status(),
+        status_text: status_text(&record.state, health, now),
+        network_mode: record.host_config.network_mode.clone(),
+        annotations: record.host_config.annotations.clone(),
+        mounts: record.mounts.iter().map(|m| m.point.clone()).collect(),
+        endpoints: network.endpoints,
+    })
+}
+
+/// The reference the user gave, or the id when it means another image by now.
+fn image_name(shared: &Shared, record: &Record) -> String {
+    let asked = &record.config.image;
+    match shared.store.images().resolve(asked) {
+        Ok(image) if image.id == record.image_id => asked.clone(),
+        _ => record.image_id.to_string(),
+    }
+}
+
+/// Path and arguments; those with spaces are quoted, as Docker does.
+fn command_line(record: &Record) -> String {
+    let (path, args) = record.path_and_args();
+    let quoted = args.iter().map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { arg.clone() });
+    std::iter::once(path).chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn ports(network: &NetworkState) -> Vec<PortListing> {
+    let mut all = Vec::new();
+    for (port, bindings) in &network.ports {
+        let Ok((private_port, protocol)) = network::parse_exposed(port) else { continue };
+        let protocol = protocol.to_string();
+        match bindings {
+            None => all.push(PortListing { ip: String::new(), private_port, public_port: 0, protocol }),
+            Some(bindings) => all.extend(bindings.iter().map(|binding| PortListing {
+                ip: binding.host_ip.clone(),
+                private_port,
+                public_port: binding.host_port.parse().unwrap_or(0),
+                protocol: protocol.clone(),
+            })),
+        }
+    }
+    all.sort();
+    all
+}
+
+/// Filters whose values were checked and looked up.
+struct Chosen {
+    exited: Vec<i32>,
+    status: Vec<Status>,
+    images: Option<Vec<Digest>>,
+    before: Option<Timestamp>,
+    since: Option<Timestamp>,
+    publish: Vec<(u16, u16, String)>,
+    expose: Vec<(u16, u16, String)>,
+    names: Vec<Pattern>,
+    is_task: Option<bool>,
+}
+
+impl Chosen {
+    async fn read(containers: &Containers, filters: &Filters) -> Result<Self> {
+        let invalid = |name: &str, value: &str, why: &str| {
+            Error::invalid(format!(
+                "invalid filter '{name}={value}'{}{why}",
+                if why.is_empty() { "" } else { ": " }
+            ))
+        };
+        let mut exited = Vec::new();
+        for code in filters.get("exited") {
+            exited.push(code.parse().map_err(|_| invalid("exited", code, ""))?);
+        }
+        let mut status = Vec::new();
+        for word in filters.get("status") {
+            let found = Status::ALL.into_iter().find(|status| status.as_str() == word);
+            let all: Vec<&str> = Status::ALL.iter().map(|s| s.as_str()).collect();
+            status.push(found.ok_or_else(|| {
+                invalid(
+                    "status",
+                    word,
+                    &format!("invalid value for state ({word}): must be one of {}", all.join(", ")),
+                )
+            })?);
+        }
+        for word in filters.get("health") {
+            if !matches!(word.as_str(), "none" | "starting" | "healthy" | "unhealthy") {
+                let why = format!(
+                    "invalid value for health ({word}): must be one of none, starting, healthy, unhealthy"
+                );
+                return Err(invalid("health", word, &why));
+            }
+        }
+        let created = |name: &str| -> Result<Option<Timestamp>> {
+            match filters.get(name).first() {
+                Some(other) => Ok(Some(containers.find(other)?.record().created)),
+                None => Ok(None),
+            }
+        };
+        let ports = |name: &str| -> Result<Vec<(u16, u16, String)>> {
+            filters
+                .get(name)
+                .iter()
+                .map(|text| parse_port_range(text).ok_or_else(|| invalid(name, text, "")))
+                .collect()
+        };
+        let images = match filters.get("ancestor") {
+            [] => None,
+            wanted => Some(ancestors(containers, wanted).await?),
+        };
+        Ok(Self {
+            exited,
+            status,
+            images,
+            before: created("before")?,
+            since: created("since")?,
+            publish: ports("publish")?,
+            expose: ports("expose")?,
+            names: filters.get("name").iter().map(|text| Pattern::new(text)).collect(),
+            is_task: if filters.has("is-task") { Some(filters.boolean("is-task", false)?) } else { None },
+        })
+    }
+
+    /// Asking for a state or an exit code asks for those that do not run, too.
+    fn wants_stopped(&self) -> bool {
+        !self.exited.is_empty() || !self.status.is_empty()
+    }
+
+    fn matches(&self, view: &View, filters: &Filters) -> bool {
+        let record = &view.record;
+        let state = &record.state;
+        let any = |name: &str, holds: &dyn Fn(&String) -> bool| {
+            let wanted = filters.get(name);
+            wanted.is_empty() || wanted.iter().any(holds)
+        };
+        let health = view.health.as_ref().map_or("none", |health| health.status.as_str());
+        any("id", &|prefix| record.id.as_str().starts_with(prefix.as_str()))
+            && (self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(&record.name)))
+            && filters.labels(record.labels())
+            && (self.status.is_empty() || self.status.contains(&state.status()))
+            && self.has_exited(state)
+            && any("health", &|word| word == health)
+            && any("isolation", &|word| word == "default")
+            && any("volume", &|wanted| {
+                record.mounts.iter().any(|m| {
+                    m.point.name == *wanted
+                        || m.point.destination == *wanted
+                        || (m.point.source == *wanted && m.point.kind == "bind")
+                })
+            })
+            && any("network", &|wanted| record.endpoints.keys().any(|name| name == wanted))
+            && self.images.as_ref().is_none_or(|images| images.contains(&record.image_id))
+            && self.before.is_none_or(|before| record.created < before)
+            && self.since.is_none_or(|since| record.created > since)
+            && self.has_ports(record)
+            && self.is_task != Some(true)
+    }
+
+    fn has_exited(&self, state: &State) -> bool {
+        let code = match state {
+            State::Exited(exit) | State::Restarting(exit) if exit.started.is_some() => Some(exit.code),
+            _ => None,
+        };
+        self.exited.is_empty() || code.is_some_and(|code| self.exited.contains(&code))
+    }
+
+    fn has_ports(&self, record: &Record) -> bool {
+        let within = |ranges: &[(u16, u16, String)], port: u16, protocol: &str| {
+            ranges.iter().any(|(first, last, p)| (*first..=*last).contains(&port) && p == protocol)
+        };
+        let published = record.joined.iter().flat_map(|endpoint| &endpoint.ports);
+        let exposed = record.config.exposed_ports.keys().filter_map(|port| network::parse_exposed(port).ok());
+        (self.publish.is_empty()
+            || published
+                .clone()
+                .any(|port| within(&self.publish, port.host_port, &port.protocol.to_string())))
+            && (self.expose.is_empty()
+                || exposed
+                    .into_iter()
+                    .any(|(port, protocol)| within(&self.expose, port, &protocol.to_string())))
+    }
+}
+
+/// `8000`, `8000-8080/udp`.
+fn parse_port_range(text: &str) -> Option<(u16, u16, String)> {
+    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then(|| (first, last, protocol.to_owned()))
+}
+
+/// The images of a name, and those built on them (same layers at the bottom).
+async fn ancestors(containers: &Containers, wanted: &[String]) -> Result<Vec<Digest>> {
+    let (shared, wanted) = (containers.0.clone(), wanted.to_vec());
+    blocking(move || {
+        let images = shared.store.images();
+        let mut found = Vec::new();
+        for name in &wanted {
+            // A name without tag means every tag of the repository.
+            let reference =
+                name.parse::<ImageRef>().ok().filter(|r| r.tag().is_none() && r.digest().is_none());
+            if let Some(reference) = reference {
+                let of_repository = images
+                    .names()?
+                    .into_iter()
+                    .filter(|(n, _)| n.repository() == reference.repository())
+                    .map(|(_, id)| id);
+                found.extend(of_repository);
+            }
+            if let Ok(image) = images.resolve(name) {
+                found.push(image.id);
+            }
+        }
+        let bases: Vec<Vec<Digest>> = found
+            .iter()
+            .filter_map(|id| images.get(id).ok().flatten())
+            .map(|image| image.layers.into_iter().map(|layer| layer.diff_id).collect())
+            .collect();
+        for image in images.list()? {
+            let layers: Vec<&Digest> = image.layers.iter().map(|layer| &layer.diff_id).collect();
+            let is_child = |base: &Vec<Digest>| {
+                !base.is_empty()
+                    && layers.len() >= base.len()
+                    && base.iter().zip(&layers).all(|(a, b)| a == *b)
+            };
+            if image.parent.is_some() && bases.iter().any(is_child) {
+                found.push(image.id);
+            }
+        }
+        Ok(found)
+    })
+    .await
+}
+
+/// Docker's name filter is a regular expression; users write names, parts of names, `^name$`, `a.*b`, `a|b`. This is
+/// that much of one: literals, `.`, `*`, `^`, `$`, `|` and a leading slash.
+#[derive(Debug)]
+struct Pattern {
+    alternatives: Vec<String>,
+}
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        Self { alternatives: text.split('|').map(str::to_owned).collect() }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        let slashed = format!("/{name}");
+        self.alternatives.iter().any(|pattern| search(pattern, name) || search(pattern, &slashed))
+    }
+}
+
+/// Whether `pattern` is found in `text` (Kernighan and Pike's matcher, with a bound on the work by the lengths).
+fn search(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    match pattern.strip_prefix(&['^']) {
+        Some(rest) => here(rest, &text),
+        None => (0..=text.len()).any(|at| here(&pattern, &text[at..])),
+    }
+}
+
+fn here(pattern: &[char], text: &[char]) -> bool {
+    match pattern {
+        [] => true,
+        ['$'] => text.is_empty(),
+        [c, '*', rest @ ..] => {
+            (0..=text.len()).take_while(|n| *n == 0 || same(*c, text[n - 1])).any(|n| here(rest, &text[n..]))
+        }
+        ['\\', c, rest @ ..] => text.first() == Some(c) && here(rest, &text[1..]),
+        [c, rest @ ..] => text.first().is_some_and(|t| same(*c, *t)) && here(rest, &text[1..]),
+    }
+}
+
+fn same(pattern: char, text: char) -> bool {
+    pattern == '.' || pattern == text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_matched_as_users_write_them() {
+        for (pattern, name, want) in [
+            ("we", "web", true),
+            ("^web$", "web", true),
+            ("^web$", "web1", false),
+            ("^/web$", "web", true),
+            ("w.*1", "web1", true),
+            ("a|b1", "web1", true),
+            ("x*b", "web", true),
+            ("rec-", "rec-run", true),
+            ("nosuch", "web", false),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(name), want, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn port_ranges_are_read() {
+        assert_eq!(parse_port_range("80"), Some((80, 80, "tcp".to_owned())));
+        assert_eq!(parse_port_range("80-90/udp"), Some((80, 90, "udp".to_owned())));
+        assert_eq!(parse_port_range("90-80"), None);
+        assert_eq!(parse_port_range("x"), None);
+    }
+}

@@ -1,0 +1,424 @@
+//! `start`: namespaces, files, specification, process. Every step is undone in reverse when a later one fails.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use linux::seccomp as filter;
+use supervisor::log::{LogDriver, LogSpec};
+use supervisor::{Attach, Found, Spawn, Waiting};
+use types::{ContainerId, Error, ErrorKind, Mount, Result};
+
+use super::record::{MountRecord, Record};
+use super::spec::{self, Input, Joins, ResolvedMount};
+use super::state::Run;
+use super::{Containers, Request, Shared, ask, devices, files, seccomp, security};
+use crate::Timestamp;
+use crate::error::not_running;
+
+/// What stands before the runtime's words about a process that could not be executed.
+const RUNTIME_PREFIX: &str = "failed to create task for container: failed to create shim task: OCI runtime create failed: \
+                              runc create failed: unable to start container process: ";
+/// Compiled filters kept; more different ones than this, and all are compiled anew.
+const FILTERS_MAX: usize = 64;
+
+impl Containers {
+    /// Starts it; returns when the user's process has been executed. `NotModified` when it runs already.
+    pub async fn start(&self, name: &str) -> Result<()> {
+        ask(&self.find(name)?, |reply| Request::Start { reply }).await
+    }
+}
+
+/// A container that runs now.
+pub(crate) struct Started {
+    /// The process.
+    pub(crate) run: Run,
+    /// Its endpoint on the default bridge.
+    pub(crate) joined: Option<network::Endpoint>,
+    /// How to learn of its end.
+    pub(crate) end: End,
+}
+
+/// How to learn of a container's end.
+pub(crate) enum End {
+    /// Its supervisor will say.
+    Ahead(UnixStream),
+    /// It has ended already.
+    Here(supervisor::ExitRecord),
+}
+
+/// Why a start failed.
+pub(crate) struct Failed {
+    /// The exit code that is recorded: 126, 127, 128.
+    pub(crate) code: i32,
+    /// What the user reads.
+    pub(crate) error: Error,
+}
+
+impl From<Error> for Failed {
+    /// Docker looks at the words to tell the codes apart (moby `setExitCodeFromError`).
+    fn from(error: Error) -> Self {
+        let text = error.message.to_lowercase();
+        let has = |word: &str| text.contains(word);
+        let code = if has("executable file not found") || has("no such file or directory") {
+            127
+        } else if has("permission denied") || has("is a directory") || has("not a directory") {
+            126
+        } else {
+            128
+        };
+        Self { code, error }
+    }
+}
+
+/// Starts a container. Blocks for some milliseconds.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    record: &Record,
+    attach: Vec<(Attach, OwnedFd)>,
+) -> Result<Started, Failed> {
+    let id = &record.id;
+    let joins = joins(shared, record)?;
+    let network = enter_network(shared, record)?;
+    let leave = |joined: &Option<network::Endpoint>| {
+        if let Some(endpoint) = joined
+            && let Err(error) = shared.networks.driver().leave(endpoint)
+        {
+            tracing::warn!(%id, %error, "cannot give back the address of a container that did not start");
+        }
+    };
+    let Network { netns, joined, files_of } = network;
+    let spawned = make_spawn(shared, record, joins, joined.as_ref(), &files_of).and_then(|spawn| {
+        files::make_dir(&spawn.dir, 0o700)?;
+        shared
+            .zygote
+            .spawn(&spawn, netns, attach)
+            .map_err(|error| Failed { code: error.exit_code, error: process_error(&error.message) })
+    });
+    let spawned = match spawned {
+        Ok(spawned) => spawned,
+        Err(failed) => {
+            leave(&joined);
+            let _ = files::remove_dir(&shared.run_dir(id));
+            return Err(failed);
+        }
+    };
+    let started = Timestamp::from_rfc3339(&spawned.started_at).unwrap_or_else(Timestamp::now);
+    let end = end_of(shared, id);
+    Ok(Started { run: Run { pid: spawned.pid, started }, joined, end })
+}
+
+/// How to learn of the end of a container that was started. Blocks.
+pub(crate) fn end_of(shared: &Shared, id: &ContainerId) -> End {
+    let dir = shared.run_dir(id);
+    let lost = || supervisor::ExitRecord {
+        exit_code: 255,
+        finished_at: Timestamp::now().rfc3339(),
+        ..supervisor::ExitRecord::default()
+    };
+    match shared.client(id).and_then(|client| client.wait()).map(Waiting::into_stream) {
+        Ok(stream) => End::Ahead(stream),
+        Err(_) => match supervisor::find(&dir) {
+            Found::Exited(record) => End::Here(record),
+            Found::Live(client) => match client.wait().map(Waiting::into_stream) {
+                Ok(stream) => End::Ahead(stream),
+                Err(_) => End::Here(lost()),
+            },
+            Found::Gone => {
+                let _ = supervisor::clean_up(&dir);
+                End::Here(lost())
+            }
+        },
+    }
+}
+
+/// The runtime's words as Docker has them, with Docker's status.
+fn process_error(message: &str) -> Error {
+    let text = if message.starts_with("exec: ") {
+        format!("{RUNTIME_PREFIX}error during container init: {message}: unknown")
+    } else if message.starts_with("unable to find ") {
+        message.to_owned()
+    } else {
+        format!("{RUNTIME_PREFIX}{message}: unknown")
+    };
+    let kind = match Failed::from(Error::internal(&text)).code {
+        126 | 127 => ErrorKind::InvalidArgument,
+        _ => ErrorKind::Internal,
+    };
+    // The parity transcripts have no ": unknown" behind an executable that was not found.
+    Error::new(kind, text.strip_suffix(": unknown").unwrap_or(&text))
+}
+
+/// Processes whose namespaces it joins.
+fn joins(shared: &Shared, record: &Record) -> Result<Joins> {
+    let of = |mode: &str, what: &str| -> Result<Option<i32>> {
+        let Some(name) = mode.strip_prefix("container:") else { return Ok(None) };
+        let other = shared.table().find(name)?.record();
+        match other.state.run() {
+            Some(run) => Ok(Some(run.pid)),
+            None => {
+                Err(Error::conflict(format!("cannot join {what} of a non running container: {}", other.id)))
+            }
+        }
+    };
+    Ok(Joins { ipc: of(&record.host_config.ipc_mode, "IPC")?, pid: of(&record.host_config.pid_mode, "PID")? })
+}
+
+/// A container's network before its process exists.
+struct Network {
+    /// `None`: the host's.
+    netns: Option<OwnedFd>,
+    joined: Option<network::Endpoint>,
+    /// Whose `hosts` and `resolv.conf` it uses.
+    files_of: ContainerId,
+}
+
+fn enter_network(shared: &Shared, record: &Record) -> Result<Network> {
+    let fail = |error: Error| Error {
+        message: format!("failed to set up container networking: {}", error.message),
+        ..error
+    };
+    let mode = record.host_config.network_mode.as_str();
+    let own = |netns, joined| Network { netns, joined, files_of: record.id.clone() };
+    if record.config.network_disabled {
+        return Ok(own(Some(shared.networks.driver().empty_namespace()?), None));
+    }
+    if let Some(name) = mode.strip_prefix("container:") {
+        let other = shared.table().find(name)?.record();
+        let run = other.state.run().ok_or_else(|| {
+            Error::conflict(format!("cannot join network of a non running container: {}", other.id))
+        })?;
+        let path = format!("/proc/{}/ns/net", run.pid);
+        let file = std::fs::File::open(&path).map_err(|e| fail(Error::internal(format!("{path}: {e}"))))?;
+        return Ok(Network { netns: Some(file.into()), joined: None, files_of: other.id.clone() });
+    }
+    for name in record.endpoints.keys() {
+        shared.networks.find(name).map_err(fail)?;
+    }
+    match shared.networks.find(mode).map_err(fail)?.0 {
+        "host" => Ok(own(None, None)),
+        "none" => {
+            Ok(own(Some(shared.networks.driver().empty_namespace().map_err(|e| fail(e.into()))?), None))
+        }
+        _ => {
+            let ports = network::port_requests(&record.config, &record.host_config)?;
+            let request = network::JoinRequest {
+                container: &record.id,
+                name: &record.name,
+                want: record.endpoints.get(mode),
+                ports: &ports,
+            };
+            let joined = shared.networks.driver().join(&request).map_err(|e| fail(e.into()))?;
+            Ok(own(Some(joined.netns), Some(joined.endpoint)))
+        }
+    }
+}
+
+/// Everything the supervisor needs.
+fn make_spawn(
+    shared: &Arc<Shared>,
+    record: &Record,
+    joins: Joins,
+    joined: Option<&network::Endpoint>,
+    files_of: &ContainerId,
+) -> Result<Spawn, Failed> {
+    let addresses: Vec<IpAddr> = joined.iter().map(|endpoint| endpoint.address.into()).collect();
+    files::write(shared, record, &addresses)?;
+    let file = |of: &ContainerId, name: &str| shared.data_dir(of).join(name).to_string_lossy().into_owned();
+    let paths = [file(files_of, "resolv.conf"), file(&record.id, "hostname"), file(files_of, "hosts")];
+    let mounts = resolve_mounts(shared, record)?;
+    let devices = devices::gather(&record.host_config)?;
+    let block_devices = devices::block_devices(&record.host_config)?;
+    let root = shared.rootfs();
+    let cgroup = cgroup_path(shared, record);
+    let hostname = if record.host_config.uts_mode == "host" { "" } else { record.config.hostname.as_str() };
+    let spec = spec::build(&Input {
+        record,
+        settings: &shared.settings,
+        root: &root.to_string_lossy(),
+        mounts: &mounts,
+        files: [&paths[0], &paths[1], &paths[2]],
+        joins,
+        devices: &devices,
+        hostname,
+        cgroup: &cgroup,
+        block_devices: &block_devices,
+        highest_cap: shared.host.highest_cap,
+        more_masked: &shared.host.thermal,
+    })?;
+    let caps = spec.process.as_ref().and_then(|p| p.capabilities.as_ref()).map(|c| c.bounding.as_slice());
+    let seccomp = filter_of(shared, record, caps.unwrap_or_default())?;
+    Ok(Spawn {
+        id: record.id.to_string(),
+        dir: shared.run_dir(&record.id),
+        rootfs: shared.store.snapshots().mounts(record.id.as_str()).map_err(Error::from)?,
+        seccomp: seccomp.map(|bytes| bytes.to_vec()),
+        user: record.config.user.clone(),
+        groups: record.host_config.group_add.clone().unwrap_or_default(),
+        open_stdin: record.config.open_stdin,
+        stdin_once: record.config.stdin_once,
+        log: log_spec(shared, record)?,
+        spec,
+    })
+}
+
+/// The container's cgroup below each hierarchy's root.
+pub(crate) fn cgroup_path(shared: &Shared, record: &Record) -> String {
+    let own = &record.host_config.resources.cgroup_parent;
+    let parent = if own.is_empty() { &shared.settings.cgroup_parent } else { own };
+    format!("/{}/{}", parent.trim_matches('/'), record.id)
+}
+
+/// The compiled filter; `None` for none.
+pub(crate) fn filter_of(shared: &Shared, record: &Record, caps: &[String]) -> Result<Option<Arc<Vec<u8>>>> {
+    let options = security::parse(record.host_config.security_opt.as_deref().unwrap_or_default())?;
+    let read = |path: &str| {
+        std::fs::read_to_string(path)
+            .map_err(|e| Error::invalid(format!("opening seccomp profile ({path}) failed: {e}")))
+    };
+    let profile = match (options.seccomp.as_str(), shared.settings.seccomp_profile.as_str()) {
+        ("unconfined", _) => return Ok(None),
+        ("", _) if record.host_config.privileged || !shared.host.seccomp => return Ok(None),
+        ("builtin", _) | ("", "" | "builtin") => seccomp::BUILTIN.to_owned(),
+        ("", "unconfined") => return Ok(None),
+        ("", path) => read(path)?,
+        (json, _) => json.to_owned(),
+    };
+    let key =
+        if profile == seccomp::BUILTIN { format!("builtin {caps:?}") } else { format!("{profile} {caps:?}") };
+    let filters = || shared.filters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(bytes) = filters().get(&key) {
+        return Ok(Some(bytes.clone()));
+    }
+    let platform = types::Platform::host();
+    let host = seccomp::Host { arch: &platform.architecture, kernel: shared.host.kernel, caps };
+    let program = filter::compile(&seccomp::render(&profile, host)?).map_err(Error::internal)?;
+    let bytes = Arc::new(program.as_bytes().to_vec());
+    let mut filters = filters();
+    if filters.len() >= FILTERS_MAX {
+        filters.clear();
+    }
+    filters.insert(key, bytes.clone());
+    Ok(Some(bytes))
+}
+
+/// The user's mounts with their host paths; missing sources of `-v` are made.
+fn resolve_mounts(shared: &Shared, record: &Record) -> Result<Vec<ResolvedMount>> {
+    record.mounts.iter().map(|mount| resolve_mount(shared, mount)).collect()
+}
+
+fn resolve_mount(shared: &Shared, mount: &MountRecord) -> Result<ResolvedMount> {
+    let point = &mount.point;
+    let bind = |source: &str| Mount {
+        kind: "bind".to_owned(),
+        source: source.to_owned(),
+        destination: point.destination.clone(),
+        options: vec![if mount.non_recursive { "bind" } else { "rbind" }.to_owned()],
+    };
+    let mut resolved = ResolvedMount {
+        rw: point.rw,
+        propagation: point.propagation.clone(),
+        read_only_non_recursive: mount.read_only_non_recursive,
+        ..ResolvedMount::default()
+    };
+    resolved.mount = match point.kind.as_str() {
+        "tmpfs" => Mount {
+            kind: "tmpfs".to_owned(),
+            source: "tmpfs".to_owned(),
+            destination: point.destination.clone(),
+            options: mount.tmpfs.clone(),
+        },
+        "volume" => {
+            let volume = shared.volumes.get(&point.name)?;
+            resolved.propagation = "rprivate".to_owned();
+            match (volume.options.is_empty(), mount.subpath.as_str()) {
+                (false, _) => volume.mount(&point.destination),
+                (true, "") => bind(&volume.mountpoint.to_string_lossy()),
+                (true, subpath) => bind(&subpath_of(&volume.mountpoint, subpath)?),
+            }
+        }
+        _ => {
+            let source = Path::new(&point.source);
+            if !source.exists() {
+                if !mount.create_source {
+                    return Err(Error::invalid(format!(
+                        "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                        point.source
+                    )));
+                }
+                files::make_dir(source, 0o755).map_err(|e| {
+                    Error::internal(format!("error while creating mount source path '{}': {e}", point.source))
+                })?;
+            }
+            bind(&point.source)
+        }
+    };
+    Ok(resolved)
+}
+
+/// A directory inside a volume; links must not lead out of it.
+fn subpath_of(volume: &Path, subpath: &str) -> Result<String> {
+    let fail = |why: String| Error::internal(format!("failed to mount volume subpath {subpath:?}: {why}"));
+    let root = volume.canonicalize().map_err(|e| fail(e.to_string()))?;
+    let real = root.join(subpath).canonicalize().map_err(|e| fail(e.to_string()))?;
+    if real.starts_with(&root) {
+        Ok(real.to_string_lossy().into_owned())
+    } else {
+        Err(fail("outside of the volume".to_owned()))
+    }
+}
+
+/// Where output goes.
+pub(crate) fn log_spec(shared: &Shared, record: &Record) -> Result<LogSpec> {
+    let config = &record.host_config.log_config;
+    let driver = LogDriver::parse(&config.driver).map_err(Error::invalid)?;
+    let dir = shared.data_dir(&record.id);
+    let path = match driver {
+        LogDriver::Local => {
+            let dir = dir.join("local-logs");
+            files::make_dir(&dir, 0o700)?;
+            dir.join("container.log")
+        }
+        _ => dir.join(format!("{}-json.log", record.id)),
+    };
+    let options = config.config.clone().unwrap_or_default();
+    let mut attrs = std::collections::BTreeMap::new();
+    for key in options.get("labels").into_iter().flat_map(|list| list.split(',')) {
+        attrs.extend(record.labels().get(key).map(|value| (key.to_owned(), value.clone())));
+    }
+    for key in options.get("env").into_iter().flat_map(|list| list.split(',')) {
+        let variable = record
+            .config
+            .env
+            .iter()
+            .flatten()
+            .find_map(|v| v.split_once('=').filter(|(name, _)| *name == key));
+        attrs.extend(variable.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+    if let Some(tag) = options.get("tag").filter(|tag| !tag.is_empty()) {
+        attrs.insert("tag".to_owned(), expand_tag(tag, record));
+    }
+    Ok(LogSpec { driver, path, options, attrs })
+}
+
+/// The fields that Docker's documentation names for `tag`.
+fn expand_tag(tag: &str, record: &Record) -> String {
+    [
+        ("{{.ID}}", record.id.short()),
+        ("{{.FullID}}", record.id.as_str()),
+        ("{{.Name}}", record.name.as_str()),
+        ("{{.ImageID}}", record.image_id.short()),
+        ("{{.ImageFullID}}", record.image_id.as_str()),
+        ("{{.ImageName}}", record.config.image.as_str()),
+        ("{{.DaemonName}}", "docker"),
+    ]
+    .into_iter()
+    .fold(tag.to_owned(), |text, (field, value)| text.replace(field, value))
+}
+
+/// Fails unless it runs.
+pub(crate) fn must_run(record: &Record) -> Result<&Run> {
+    record.state.run().ok_or_else(|| not_running(&record.id))
+}

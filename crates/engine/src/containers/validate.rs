@@ -1,0 +1,446 @@
+//! Checks of a create or update request, in Docker's words and order (moby `daemon/container.go`, `daemon_unix.go`,
+//! `runconfig`). Pure: facts about the host come as a value.
+
+use types::config::{Config, HealthConfig, HostConfig, Resources, RestartPolicy};
+use types::{Error, Result};
+
+use super::{capabilities, mounts, signal};
+
+/// 6 MiB: less, and a container cannot start.
+const MEMORY_MIN: i64 = 6 << 20;
+
+/// What the checks need to know about the host.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    /// CPUs online.
+    pub(crate) cpus: usize,
+    /// `/sys/devices/system/cpu/online`, as numbers.
+    pub(crate) cpu_set: Vec<u32>,
+    /// NUMA nodes.
+    pub(crate) mem_set: Vec<u32>,
+    /// cgroup v2 only: no OOM kill switch, no kernel memory.
+    pub(crate) is_v2: bool,
+    /// The memory controller can account swap.
+    pub(crate) swap: bool,
+    /// Block I/O weights exist (a scheduler that has them).
+    pub(crate) blkio_weight: bool,
+}
+
+fn bad<T>(text: impl Into<String>) -> Result<T> {
+    Err(Error::invalid(text))
+}
+
+/// Checks everything that needs no image and no other container; fills in what Docker fills in on the way. Answers
+/// warnings.
+pub(crate) fn create(config: &Config, host_config: &mut HostConfig, host: &Host) -> Result<Vec<String>> {
+    conflicts(config, host_config)?;
+    container(config)?;
+    host_config_common(host_config)?;
+    let mut warnings = resources(&mut host_config.resources, host, false)?;
+    platform(host_config, &mut warnings)?;
+    Ok(warnings)
+}
+
+/// `runconfig.validateNetMode` and its neighbours.
+fn conflicts(config: &Config, host: &HostConfig) -> Result<()> {
+    let joins = host.network_mode.strip_prefix("container:");
+    if host.network_mode == "container" || joins == Some("") {
+        return bad("invalid container format container:<name|id>");
+    }
+    if host.uts_mode == "host" && !config.hostname.is_empty() {
+        return bad("conflicting options: hostname and the UTS mode");
+    }
+    let has = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|l| !l.is_empty());
+    if host.network_mode == "host" && has(&host.links) {
+        return bad(
+            "conflicting options: host type networking can't be used with links. This would result in undefined behavior",
+        );
+    }
+    if joins.is_none() {
+        return Ok(());
+    }
+    let publishes = host.publish_all_ports || host.port_bindings.as_ref().is_some_and(|b| !b.is_empty());
+    for (wrong, what) in [
+        (!config.hostname.is_empty(), "hostname and the network mode"),
+        (
+            has(&host.links),
+            "container type network can't be used with links. This would result in undefined behavior",
+        ),
+        (has(&host.dns), "dns and the network mode"),
+        (has(&host.extra_hosts), "custom host-to-IP mapping and the network mode"),
+        (!config.mac_address.is_empty(), "mac-address and the network mode"),
+        (publishes, "port publishing and the container type network mode"),
+        (!config.exposed_ports.is_empty(), "port exposing and the container type network mode"),
+    ] {
+        if wrong {
+            return bad(format!("conflicting options: {what}"));
+        }
+    }
+    Ok(())
+}
+
+fn container(config: &Config) -> Result<()> {
+    if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
+        return bad(format!(
+            "the working directory '{}' is invalid, it needs to be an absolute path",
+            config.working_dir
+        ));
+    }
+    if !config.stop_signal.is_empty() {
+        signal::parse(&config.stop_signal)?;
+    }
+    for variable in config.env.iter().flatten() {
+        if variable.is_empty() || variable.starts_with('=') {
+            return bad(format!("invalid environment variable: {variable}"));
+        }
+    }
+    for port in config.exposed_ports.keys() {
+        network::parse_exposed(port)?;
+    }
+    config.healthcheck.as_ref().map_or(Ok(()), health)
+}
+
+fn health(check: &HealthConfig) -> Result<()> {
+    for (name, value) in [
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+    ] {
+        if value != 0 && value < 1_000_000 {
+            return bad(format!("{name} in Healthcheck cannot be less than 1ms"));
+        }
+    }
+    if check.retries < 0 {
+        return bad("Retries in Healthcheck cannot be negative");
+    }
+    match check.test.as_deref() {
+        None | Some([]) => Ok(()),
+        Some([kind, ..]) if matches!(kind.as_str(), "NONE" | "CMD" | "CMD-SHELL") => Ok(()),
+        Some([kind, ..]) => {
+            bad(format!("Unknown healthcheck type '{kind}' (expected 'CMD', 'CMD-SHELL' or 'NONE')"))
+        }
+    }
+}
+
+fn host_config_common(host: &HostConfig) -> Result<()> {
+    if host.auto_remove && !matches!(host.restart_policy.name.as_str(), "" | "no") {
+        return bad("can't create 'AutoRemove' container with restart policy");
+    }
+    for mount in &host.mounts {
+        mounts::parse_mount(mount)?;
+    }
+    for extra in host.extra_hosts.iter().flatten() {
+        let want = network::HostsFile {
+            extra_hosts: std::slice::from_ref(extra),
+            host_gateway: Some(std::net::Ipv4Addr::LOCALHOST.into()),
+            ..network::HostsFile::default()
+        };
+        network::hosts_file(&want)
+            .map_err(|_| Error::invalid(format!("bad format for add-host: {extra:?}")))?;
+    }
+    network::port_requests(&Config::default(), host)?;
+    restart_policy(&host.restart_policy)?;
+    for (name, list) in [("CapAdd", &host.cap_add), ("CapDrop", &host.cap_drop)] {
+        capabilities::normalize(list.as_deref().unwrap_or_default())
+            .map_err(|e| Error::invalid(format!("invalid {name}: {e}")))?;
+    }
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        return bad(format!("invalid isolation '{}' on linux", host.isolation));
+    }
+    if host.annotations.contains_key("") {
+        return bad("invalid Annotations: the empty string is not permitted as an annotation key");
+    }
+    Ok(())
+}
+
+/// Checks a restart policy.
+pub(crate) fn restart_policy(policy: &RestartPolicy) -> Result<()> {
+    let count = policy.maximum_retry_count;
+    match policy.name.as_str() {
+        "always" | "unless-stopped" | "no" if count != 0 => {
+            let tail = if count < 0 { " and cannot be negative" } else { "" };
+            bad(format!(
+                "invalid restart policy: maximum retry count can only be used with 'on-failure'{tail}"
+            ))
+        }
+        "on-failure" if count < 0 => bad("invalid restart policy: maximum retry count cannot be negative"),
+        "" | "no" | "always" | "unless-stopped" | "on-failure" => Ok(()),
+        other => bad(format!(
+            "invalid restart policy: unknown policy '{other}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )),
+    }
+}
+
+/// `verifyPlatformContainerResources`: limits. Adjusts what the host cannot do and warns.
+pub(crate) fn resources(want: &mut Resources, host: &Host, update: bool) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    memory(want, host, update, &mut warnings)?;
+    cpu(want, host)?;
+    if want.blkio_weight > 0 && !host.blkio_weight {
+        warnings.push(
+            "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded."
+                .to_owned(),
+        );
+        want.blkio_weight = 0;
+    }
+    if want.blkio_weight > 0 && !(10..=1000).contains(&want.blkio_weight) {
+        return bad("Range of blkio weight is from 10 to 1000");
+    }
+    if want.io_maximum_bandwidth != 0 || want.io_maximum_iops != 0 {
+        return bad("Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps");
+    }
+    if want.pids_limit.is_some_and(|limit| limit <= 0) && !update {
+        want.pids_limit = None;
+    }
+    Ok(warnings)
+}
+
+fn memory(want: &mut Resources, host: &Host, update: bool, warnings: &mut Vec<String>) -> Result<()> {
+    if want.memory != 0 && want.memory < MEMORY_MIN {
+        return bad("Minimum memory limit allowed is 6MB");
+    }
+    if want.memory > 0 && want.memory_swap != -1 && !host.swap {
+        warnings.push(
+            "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap."
+                .to_owned(),
+        );
+        want.memory_swap = -1;
+    }
+    if want.memory > 0 && want.memory_swap > 0 && want.memory_swap < want.memory {
+        return bad("Minimum memoryswap limit should be larger than memory limit, see usage");
+    }
+    if want.memory == 0 && want.memory_swap > 0 && !update {
+        return bad("You should always set the Memory limit when using Memoryswap limit, see usage");
+    }
+    if let Some(swappiness) = want.memory_swappiness {
+        if !(-1..=100).contains(&swappiness) {
+            return bad(format!("Invalid value: {swappiness}, valid memory swappiness range is 0-100"));
+        }
+        if host.is_v2 && swappiness != -1 {
+            warnings.push(
+                "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded."
+                    .to_owned(),
+            );
+        }
+        if host.is_v2 || swappiness == -1 {
+            want.memory_swappiness = None;
+        }
+    }
+    if want.memory_reservation > 0 && want.memory_reservation < MEMORY_MIN {
+        return bad("Minimum memory reservation allowed is 6MB");
+    }
+    if want.memory > 0 && want.memory_reservation > 0 && want.memory < want.memory_reservation {
+        return bad("Minimum memory limit can not be less than memory reservation limit, see usage");
+    }
+    if want.kernel_memory != 0 {
+        return bad("kernel memory limit is not supported by this kernel");
+    }
+    if host.is_v2 {
+        if want.oom_kill_disable == Some(true) {
+            warnings
+                .push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
+        }
+        want.oom_kill_disable = None;
+    }
+    if want.oom_kill_disable == Some(true) && want.memory == 0 {
+        warnings.push(
+            "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources."
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn cpu(want: &Resources, host: &Host) -> Result<()> {
+    if want.nano_cpus > 0 && want.cpu_period > 0 {
+        return bad("Conflicting options: Nano CPUs and CPU Period cannot both be set.");
+    }
+    if want.nano_cpus > 0 && want.cpu_quota > 0 {
+        return bad("Conflicting options: Nano CPUs and CPU Quota cannot both be set.");
+    }
+    let limit = i64::try_from(host.cpus).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+    if want.nano_cpus < 0 || want.nano_cpus > limit {
+        return bad(format!(
+            "Range of CPUs is from 0.01 to {}.00, as there are only {} CPUs available",
+            host.cpus, host.cpus
+        ));
+    }
+    if want.cpu_shares < 0 {
+        return bad("shares: invalid argument");
+    }
+    if want.cpu_period != 0 && !(1000..=1_000_000).contains(&want.cpu_period) {
+        return bad("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+    }
+    if want.cpu_quota > 0 && want.cpu_quota < 1000 {
+        return bad("CPU cfs quota can not be less than 1ms (i.e. 1000)");
+    }
+    if want.cpu_realtime_period != 0 || want.cpu_realtime_runtime != 0 {
+        return bad("Your kernel does not support CPU real-time scheduler");
+    }
+    for (text, there, what, things) in [
+        (&want.cpuset_cpus, &host.cpu_set, "cpus", "CPUs"),
+        (&want.cpuset_mems, &host.mem_set, "mems", "memory nodes"),
+    ] {
+        let Some(list) = parse_set(text) else {
+            return bad(format!("Invalid value {text} for cpuset {what}"));
+        };
+        if list.iter().any(|n| !there.contains(n)) {
+            let available: Vec<String> = there.iter().map(u32::to_string).collect();
+            return bad(format!(
+                "Requested {things} are not available - requested {text}, available: {}",
+                available.join(",")
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `0-2,4`; empty is none.
+pub(crate) fn parse_set(text: &str) -> Option<Vec<u32>> {
+    const LARGEST: u32 = 8192;
+    let mut numbers = Vec::new();
+    for part in text.trim().split(',').filter(|p| !p.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        if first > last || last > LARGEST {
+            return None;
+        }
+        numbers.extend(first..=last);
+    }
+    Some(numbers)
+}
+
+fn platform(host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<()> {
+    let joins = |mode: &str| mode.strip_prefix("container:").is_some_and(|name| !name.is_empty());
+    if !matches!(host.ipc_mode.as_str(), "" | "none" | "private" | "shareable" | "host")
+        && !joins(&host.ipc_mode)
+    {
+        return bad(format!("invalid IPC mode: {}", host.ipc_mode));
+    }
+    if !matches!(host.pid_mode.as_str(), "" | "host") && !joins(&host.pid_mode) {
+        return bad(format!("invalid PID mode: {}", host.pid_mode));
+    }
+    if !matches!(host.uts_mode.as_str(), "" | "host") {
+        return bad(format!("invalid UTS mode: {}", host.uts_mode));
+    }
+    if host.shm_size < 0 {
+        return bad("SHM size can not be less than 0");
+    }
+    if !matches!(host.userns_mode.as_str(), "" | "host") {
+        return bad(format!("invalid USER mode: {}", host.userns_mode));
+    }
+    if !matches!(host.cgroupns_mode.as_str(), "" | "private" | "host") {
+        return bad(format!("invalid cgroup namespace mode: {}", host.cgroupns_mode));
+    }
+    if !(-1000..=1000).contains(&host.oom_score_adj) {
+        return bad(format!(
+            "Invalid value {}, range for oom score adj is [-1000, 1000]",
+            host.oom_score_adj
+        ));
+    }
+    if host.network_mode == "host" && host.port_bindings.as_ref().is_some_and(|b| !b.is_empty()) {
+        warnings.push("Published ports are discarded when using host network mode".to_owned());
+    }
+    if !matches!(host.runtime.as_str(), "" | "runc" | "io.containerd.runc.v2" | "wharf") {
+        return bad(format!("unknown or invalid runtime name: {}", host.runtime));
+    }
+    for target in host.tmpfs.keys() {
+        mounts::check_tmpfs_target(target)?;
+    }
+    if !host.storage_opt.is_empty() {
+        return bad("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(is_v2: bool) -> Host {
+        Host { cpus: 2, cpu_set: vec![0, 1], mem_set: vec![0], is_v2, swap: true, blkio_weight: true }
+    }
+
+    fn check(config: &str, host_config: &str) -> String {
+        let config: Config = serde_json::from_str(config).unwrap();
+        let mut host_config: HostConfig = serde_json::from_str(host_config).unwrap();
+        match create(&config, &mut host_config, &host(false)) {
+            Ok(warnings) => warnings.join("\n"),
+            Err(error) => error.message,
+        }
+    }
+
+    #[test]
+    fn requests_are_refused_in_dockers_words() {
+        for (config, host_config, want) in [
+            ("{}", "{}", ""),
+            ("{}", r#"{"Memory":1024}"#, "Minimum memory limit allowed is 6MB"),
+            (
+                "{}",
+                r#"{"MemorySwap":9000000}"#,
+                "You should always set the Memory limit when using Memoryswap limit, see usage",
+            ),
+            (
+                "{}",
+                r#"{"Memory":9000000,"MemorySwap":8000000}"#,
+                "Minimum memoryswap limit should be larger than memory limit, see usage",
+            ),
+            (
+                "{}",
+                r#"{"NanoCpus":3000000000}"#,
+                "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
+            ),
+            (
+                "{}",
+                r#"{"CpusetCpus":"0-5"}"#,
+                "Requested CPUs are not available - requested 0-5, available: 0,1",
+            ),
+            ("{}", r#"{"CpusetCpus":"x"}"#, "Invalid value x for cpuset cpus"),
+            ("{}", r#"{"CapAdd":["NOSUCH"]}"#, r#"invalid CapAdd: unknown capability: "CAP_NOSUCH""#),
+            (
+                "{}",
+                r#"{"RestartPolicy":{"Name":"bogus"}}"#,
+                "invalid restart policy: unknown policy 'bogus'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+            ),
+            (
+                "{}",
+                r#"{"AutoRemove":true,"RestartPolicy":{"Name":"always"}}"#,
+                "can't create 'AutoRemove' container with restart policy",
+            ),
+            (
+                r#"{"Hostname":"x"}"#,
+                r#"{"UTSMode":"host"}"#,
+                "conflicting options: hostname and the UTS mode",
+            ),
+            (
+                r#"{"Hostname":"x"}"#,
+                r#"{"NetworkMode":"container:y"}"#,
+                "conflicting options: hostname and the network mode",
+            ),
+            ("{}", r#"{"NetworkMode":"container:"}"#, "invalid container format container:<name|id>"),
+            (
+                r#"{"WorkingDir":"x"}"#,
+                "{}",
+                "the working directory 'x' is invalid, it needs to be an absolute path",
+            ),
+            (r#"{"StopSignal":"X"}"#, "{}", "invalid signal: X"),
+            (r#"{"Env":["=x"]}"#, "{}", "invalid environment variable: =x"),
+            (r#"{"Healthcheck":{"Interval":5}}"#, "{}", "Interval in Healthcheck cannot be less than 1ms"),
+            ("{}", r#"{"PidMode":"x"}"#, "invalid PID mode: x"),
+            ("{}", r#"{"IpcMode":"container:"}"#, "invalid IPC mode: container:"),
+            ("{}", r#"{"OomScoreAdj":2000}"#, "Invalid value 2000, range for oom score adj is [-1000, 1000]"),
+            ("{}", r#"{"ExtraHosts":["x"]}"#, r#"bad format for add-host: "x""#),
+            ("{}", r#"{"Runtime":"x"}"#, "unknown or invalid runtime name: x"),
+        ] {
+            assert_eq!(check(config, host_config), want, "{config} {host_config}");
+        }
+    }
+
+    #[test]
+    fn cgroup_v2_has_no_oom_switch() {
+        let mut want = Resources { oom_kill_disable: Some(false), ..Resources::default() };
+        assert!(resources(&mut want, &host(true), false).unwrap().is_empty());
+        assert_eq!(want.oom_kill_disable, None);
+    }
+}

@@ -134,7 +134,7 @@ fn platform(call: &Call) -> types::Result<Option<Platform>> {
     match call.query.text("platform") {
         text if text.is_empty() || call.version.before(48) => Ok(None),
         text => {
-            let invalid = |e| Error::invalid("failed to parse platform").with_source::<serde_json::Error>(e);
+            let invalid = |e: serde_json::Error| Error::invalid("failed to parse platform").with_source(e);
             serde_json::from_str(text).map(Some).map_err(invalid)
         }
     }

@@ -1,7 +1,7 @@
 //! One repository at its registry: manifests and blobs, over whichever endpoint answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -47,6 +47,8 @@ pub struct Repository {
     endpoints: Arc<[Endpoint]>,
     /// Index of the endpoint that answered last: the next question goes there first.
     current: Arc<AtomicUsize>,
+    /// Seconds that the registry asked us to wait (`Retry-After`), until somebody does.
+    pause_s: Arc<AtomicU64>,
     path: Arc<str>,
     scope: Arc<str>,
     credentials: Arc<Credentials>,
@@ -63,6 +65,7 @@ impl Repository {
             shared,
             endpoints: endpoints.into(),
             current: Arc::default(),
+            pause_s: Arc::default(),
             scope: format!("repository:{path}:pull").into(),
             path: path.into(),
             credentials: Arc::new(credentials),
@@ -147,8 +150,11 @@ impl Repository {
         self.ask(Method::GET, &format!("blobs/{digest}"), &headers).await
     }
 
+    /// How long to wait before the next attempt: what the registry asked for, or twice as long each time.
     pub(crate) fn backoff(&self, attempt: u32) -> Duration {
-        self.shared.options.backoff.saturating_mul(1 << (attempt.saturating_sub(1)).min(7))
+        let asked = Duration::from_secs(self.pause_s.swap(0, Ordering::Relaxed));
+        let ours = self.shared.options.backoff.saturating_mul(1 << (attempt.saturating_sub(1)).min(7));
+        ours.max(asked.min(RETRY_AFTER_MAX))
     }
 
     /// Asks the endpoint that worked last, then the others in order. The error of the first real registry counts.
@@ -216,7 +222,9 @@ impl Repository {
                 texts.join(", ")
             };
             let authenticate = header_text(header::WWW_AUTHENTICATE);
-            let retry_after = header_text(header::RETRY_AFTER).parse().map(Duration::from_secs).ok();
+            if let Ok(seconds) = header_text(header::RETRY_AFTER).parse() {
+                self.pause_s.store(seconds, Ordering::Relaxed);
+            }
             let authority = &self.shared.authority;
             if status == StatusCode::UNAUTHORIZED
                 && !challenged
@@ -228,9 +236,6 @@ impl Repository {
             }
             let body =
                 read_limited(answer, "Get", ERROR_BODY_MAX, || "error".to_owned()).await.unwrap_or_default();
-            if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-                tokio::time::sleep(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX)).await;
-            }
             return Err(Error::from_answer(status, &authenticate, &body));
         }
     }

@@ -20,12 +20,12 @@ fn record(config: &str, host_config: &str) -> Record {
     }
 }
 
-fn spec_with(record: &Record, change: impl FnOnce(&mut Input<'_>)) -> RuntimeSpec {
-    let settings = Settings::default();
-    let none = BTreeMap::new();
+fn spec_with<'a>(record: &'a Record, change: impl for<'b> FnOnce(&'b mut Input<'a>)) -> RuntimeSpec {
+    let settings: &'static Settings = Box::leak(Box::default());
+    let none: &'static BTreeMap<String, (i64, i64)> = Box::leak(Box::default());
     let mut input = Input {
         record,
-        settings: &settings,
+        settings,
         root: "/run/r",
         mounts: &[],
         files: ["", "", ""],
@@ -33,7 +33,7 @@ fn spec_with(record: &Record, change: impl FnOnce(&mut Input<'_>)) -> RuntimeSpe
         devices: &[],
         hostname: "box",
         cgroup: "/docker/x",
-        block_devices: &none,
+        block_devices: none,
         highest_cap: 40,
         more_masked: &[],
     };

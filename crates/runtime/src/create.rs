@@ -260,9 +260,8 @@ impl Creation<'_> {
             limits::map_ids(pid, self.linux)?;
         }
         limits::set(pid, self.launch.process)?;
-        if awaits_go {
-            channel.send(Tag::Go, &pid.to_string(), &[])?;
-        }
+        // An init that gave up already has said why: that is received next.
+        let _sent = if awaits_go { channel.send(Tag::Go, &pid.to_string(), &[]) } else { Ok(()) };
         loop {
             match channel.recv()? {
                 Some(packet) if packet.tag == Tag::Hooks => {

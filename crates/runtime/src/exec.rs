@@ -56,9 +56,8 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
             cgroup.join(pid)?;
         }
         limits::set(pid, request.process)?;
-        if awaits_go {
-            outside.send(Tag::Go, "", &[])?;
-        }
+        // A child that gave up already has said why: that is received next.
+        let _sent = if awaits_go { outside.send(Tag::Go, "", &[]) } else { Ok(()) };
         let mut terminal = None;
         while let Some(packet) = outside.recv()? {
             match packet.tag {

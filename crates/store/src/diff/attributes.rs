@@ -22,8 +22,12 @@ use crate::{
 
 /// Gives the directory `to` the owner, mode, attributes and times of the directory `from`.
 pub(crate) fn copy_attributes(from: &Path, to: &Path) -> Result<()> {
-    let from = Dir::open(from)?;
-    copy(&from, &from.stat_self()?, OsStr::new("."), Dir::open(to)?.as_fd(), to)
+    copy_from(&Dir::open(from)?, to)
+}
+
+/// The same from a directory that is open.
+pub(super) fn copy_from(from: &Dir, to: &Path) -> Result<()> {
+    copy(from, &from.stat_self()?, OsStr::new("."), Dir::open(to)?.as_fd(), to)
 }
 
 /// Directories of a layer that no entry described look like those below them. `implied` are paths relative to `tree`,

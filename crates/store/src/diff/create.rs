@@ -42,20 +42,41 @@ pub(crate) fn export(trees: &[PathBuf], out: &mut dyn Write) -> Result<()> {
 
 /// Copies the merged view of the trees into the empty directory `target`, attributes and links and all.
 pub(crate) fn copy_tree(trees: &[PathBuf], target: &Path) -> Result<()> {
+    copy_out(trees, Path::new("/"), target).map(drop)
+}
+
+/// Copies what the merged view of the trees has in the directory `path`, links resolved within the view, into the empty
+/// directory `target`, which takes its attributes too. Whether there is such a directory.
+pub(crate) fn copy_out(trees: &[PathBuf], path: &Path, target: &Path) -> Result<bool> {
+    if Stack::open(trees)?.directory(path)?.is_none() {
+        return Ok(false);
+    }
     let (mut input, output) = io::pipe().at("opening a pipe for", target)?;
     std::thread::scope(|scope| {
-        let packer = scope.spawn(move || {
+        // Opens the trees for itself: what is open there is counted without locks.
+        let packer = scope.spawn(move || -> Result<()> {
+            let Some(source) = Stack::open(trees)?.directory(path)? else { return Ok(()) };
             let mut output = io::BufWriter::with_capacity(64 << 10, output);
-            export(trees, &mut output)
+            let mut pack = Pack::new(&mut output);
+            pack.merged(&source, Path::new(""), 0)?;
+            pack.finish()
         });
         let applied = apply(&mut input, target, Whiteouts::Literal);
         // Lets the packer see a closed pipe if unpacking failed.
         drop(input);
         let packed = packer.join().unwrap_or_else(|_| Err(Error::Invalid("copying stopped".to_owned())));
-        applied.and(packed)
+        match packed {
+            // Only says that the other side stopped.
+            Err(Error::Input(error)) if error.kind() == io::ErrorKind::BrokenPipe => applied.map(drop),
+            Err(error) => Err(error),
+            Ok(()) => applied.map(drop),
+        }
     })?;
     // Last, because what was made in it changed its time.
-    trees.first().map_or(Ok(()), |top| super::copy_attributes(top, target))
+    if let Some(top) = Stack::open(trees)?.directory(path)?.as_ref().and_then(Stack::top) {
+        super::attributes::copy_from(top, target)?;
+    }
+    Ok(true)
 }
 
 fn layer(tree: &Path, changes: &[Change], out: &mut dyn Write) -> Result<()> {

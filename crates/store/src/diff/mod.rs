@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use apply::apply;
 pub(crate) use attributes::{copy_attributes, inherit_attributes, measure, measure_changes};
 pub(crate) use changes::{changes, tree_changes};
-pub(crate) use create::{copy_tree, create, create_from_trees, export};
+pub(crate) use create::{copy_out, copy_tree, create, create_from_trees, export};
 pub(crate) use remove::remove_tree;
 
 use crate::error::{IoContext, Result};

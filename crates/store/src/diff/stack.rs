@@ -2,15 +2,19 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    ffi::{CString, OsStr},
+    ffi::{CString, OsStr, OsString},
+    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
     rc::Rc,
 };
 
-use rustix::fs::Stat;
+use rustix::fs::{FileType, Stat};
 
-use super::dir::{Dir, is_dir, is_whiteout, os};
+use super::dir::{Dir, file_type, is_dir, is_whiteout, os};
 use crate::error::Result;
+
+/// As many links as the kernel follows.
+const LINKS_MAX: usize = 40;
 
 /// One directory of the merged view: its counterparts in the trees that take part, topmost first.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +77,40 @@ impl Stack {
             }
         }
         Ok(found)
+    }
+
+    /// The directory at `path`, with symbolic links on the way resolved inside the view, as in a container.
+    pub(super) fn directory(&self, path: &Path) -> Result<Option<Self>> {
+        let words = |path: &Path| -> Vec<OsString> {
+            path.components()
+                .rev()
+                .map(|part| part.as_os_str().to_owned())
+                .filter(|word| word != "/" && word != ".")
+                .collect()
+        };
+        let mut above: Vec<Self> = vec![self.clone()];
+        let mut waiting = words(path);
+        let mut links = 0;
+        while let Some(word) = waiting.pop() {
+            if word == ".." {
+                above.truncate(above.len().saturating_sub(1).max(1));
+                continue;
+            }
+            let Some(found) = above.last().unwrap_or(self).lookup(&word)? else { return Ok(None) };
+            if let Some(below) = found.below {
+                above.push(below);
+            } else if file_type(&found.stat) == FileType::Symlink && links < LINKS_MAX {
+                links += 1;
+                let link = PathBuf::from(OsString::from_vec(found.dir.read_link(&word)?));
+                if link.is_absolute() {
+                    above.truncate(1);
+                }
+                waiting.extend(words(&link));
+            } else {
+                return Ok(None);
+            }
+        }
+        Ok(above.pop())
     }
 
     /// The directory `name`, from tree number `from` downwards as far as it is a directory everywhere.

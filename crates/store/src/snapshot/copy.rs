@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use types::Mount;
@@ -129,6 +129,10 @@ impl Snapshotter for Copy {
 
     fn export(&self, key: &str, out: &mut dyn Write) -> Result<()> {
         diff::export(&self.layers(key)?, out)
+    }
+
+    fn copy_out(&self, key: &str, path: &Path, target: &Path) -> Result<bool> {
+        diff::copy_out(&self.layers(key)?, path, target)
     }
 
     fn paths(&self, key: &str) -> Result<SnapshotPaths> {

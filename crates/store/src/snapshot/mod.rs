@@ -9,7 +9,7 @@
 
 use std::{
     io::{Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -130,6 +130,10 @@ pub trait Snapshotter: Send + Sync + std::fmt::Debug {
 
     /// Writes the whole tree as a tar: `docker export`.
     fn export(&self, key: &str, out: &mut dyn Write) -> Result<()>;
+
+    /// Copies what the snapshot has in the directory `path` (links resolved inside) into the empty directory `target`:
+    /// how a new volume gets the image's files. Whether there is such a directory.
+    fn copy_out(&self, key: &str, path: &Path, target: &Path) -> Result<bool>;
 
     /// Where its parts lie.
     fn paths(&self, key: &str) -> Result<SnapshotPaths>;

@@ -187,6 +187,10 @@ impl Snapshotter for Overlay {
         diff::export(&self.layers(key)?, out)
     }
 
+    fn copy_out(&self, key: &str, path: &Path, target: &Path) -> Result<bool> {
+        diff::copy_out(&self.layers(key)?, path, target)
+    }
+
     fn paths(&self, key: &str) -> Result<SnapshotPaths> {
         let row = self.table.get(key)?;
         let active = row.info.kind == Kind::Active;

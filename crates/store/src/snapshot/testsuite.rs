@@ -329,6 +329,41 @@ fn snapshots_outlive_the_process_and_leftovers_do_not(driver: &str) {
     assert_eq!(fs::read_dir(&trees).unwrap().count(), 0);
 }
 
+fn a_directory_can_be_copied_out(driver: &str) {
+    with_store(driver, |store, root| {
+        let snapshots = store.snapshots();
+        base(snapshots);
+        let mut link = Entry::new(EntryKind::Symlink, "etc/link", 0o777);
+        link.link = b"/tmp/../opt".to_vec();
+        let mut loop_ = Entry::new(EntryKind::Symlink, "loop", 0o777);
+        loop_.link = b"loop".to_vec();
+        layer(snapshots, "links", Some("top"), &[(link, String::new()), (loop_, String::new())]);
+        let check = |path: &str, want: Option<&[&str]>| {
+            let target = root.join("target");
+            fs::create_dir(&target).unwrap();
+            let found = snapshots.copy_out("links", Path::new(path), &target).unwrap();
+            assert_eq!(found, want.is_some(), "{path}");
+            let mut names: Vec<_> = fs::read_dir(&target)
+                .unwrap()
+                .map(|e| e.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            assert_eq!(names, want.unwrap_or_default(), "{path}");
+            let mode = fs::metadata(&target).unwrap().mode() & 0o7777;
+            fs::remove_dir_all(&target).unwrap();
+            mode
+        };
+        assert_eq!(check("/opt", Some(&["c"])), 0o700);
+        assert_eq!(check("/tmp", Some(&["new"])), 0o1777);
+        check("/etc/link", Some(&["c"]));
+        check("/../etc/../etc/./link/..", Some(&["etc", "loop", "opt", "tmp", "var"]));
+        check("/nothing", None);
+        check("/var", None);
+        check("/loop", None);
+        check("/gone", None);
+    });
+}
+
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
         mod privileged_overlay { $(#[test] fn $test() { super::$test("overlay"); })* }
@@ -342,4 +377,5 @@ suite!(
     an_untouched_snapshot_is_an_empty_layer,
     names_and_states_are_checked,
     snapshots_outlive_the_process_and_leftovers_do_not,
+    a_directory_can_be_copied_out,
 );

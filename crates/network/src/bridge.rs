@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use ipnet::Ipv4Net;
 
@@ -103,6 +105,16 @@ fn free_subnet(config: &NetworkConfig, mut used: Vec<Ipv4Net>) -> Result<Ipv4Net
     let pools =
         if config.address_pools.is_empty() { ipam::default_pools() } else { config.address_pools.clone() };
     ipam::free_subnet(&pools, &used).ok_or(Error::NoSubnet)
+}
+
+/// What makes a bridge ours alone, as long as we live: another daemon that set it up too would remove our interfaces
+/// and rules as leftovers. An abstract socket's name belongs to the network namespace and goes with the process.
+pub(crate) fn claim(name: &str) -> Result<UnixDatagram> {
+    let address = SocketAddr::from_abstract_name(format!("wharf-bridge-{name}"));
+    address.and_then(|address| UnixDatagram::bind_addr(&address)).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Error::BridgeInUse(name.to_owned()),
+        _ => Error::kernel(format!("claim bridge {name}"), error),
+    })
 }
 
 /// Makes the bridge or brings it to what it should be; returns its index. Idempotent.

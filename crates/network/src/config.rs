@@ -4,6 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
+/// Not `docker0`, so that a real Docker may live beside us.
+pub(crate) const DEFAULT_BRIDGE: &str = "wharf0";
+
 /// Who filters and translates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FirewallKind {
@@ -19,7 +22,7 @@ pub enum FirewallKind {
 /// Settings of the default network, as in `daemon.json`.
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
-    /// `bridge`: name of the bridge interface. Ours is not `docker0`, so that a real Docker may live beside us.
+    /// `bridge`: name of the bridge interface. Each daemon in a network namespace needs its own.
     pub bridge: String,
     /// `bip`: the bridge's own address and its subnet.
     pub bip: Option<Ipv4Net>,
@@ -48,7 +51,7 @@ pub struct NetworkConfig {
 impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
-            bridge: "wharf0".to_owned(),
+            bridge: DEFAULT_BRIDGE.to_owned(),
             bip: None,
             fixed_cidr: None,
             subnet: None,

@@ -89,6 +89,11 @@ pub enum Error {
     /// The bridge's settings make no sense.
     #[error("invalid default bridge: {0}")]
     InvalidBridge(String),
+    /// Another daemon uses it.
+    #[error(
+        "bridge {0} is used by another daemon on this host; give each daemon its own (\"bridge\" in daemon.json)"
+    )]
+    BridgeInUse(String),
     /// The chosen subnet is not free.
     #[error("cannot use {subnet} for bridge {bridge}: it overlaps {other} on this host")]
     Overlap {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -32,6 +33,8 @@ pub struct Networks {
     held: Mutex<Held>,
     /// The bridge's index, once the host is set up.
     ready: Mutex<Option<u32>>,
+    /// Keeps other daemons off the bridge, from the first time we touch it.
+    claim: OnceLock<UnixDatagram>,
     /// The host forwards only because of us.
     guarded: AtomicBool,
 }
@@ -53,7 +56,7 @@ impl Networks {
     pub fn open(config: NetworkConfig) -> Result<Self> {
         let route = Stash::new(Socket::route);
         let bridge = route.with(|socket| bridge::choose(&config, socket))?;
-        let firewall = FirewallDriver::choose(config.firewall)?;
+        let firewall = FirewallDriver::choose(config.firewall, &config.bridge)?;
         let mut addresses = Ipam::new(bridge.subnet, config.fixed_cidr);
         addresses.reserve(bridge.gateway).map_err(|_| {
             Error::InvalidBridge(format!("{} is no address of {}", bridge.gateway, bridge.subnet))
@@ -68,6 +71,7 @@ impl Networks {
             pool,
             held: Mutex::new(held),
             ready: Mutex::new(None),
+            claim: OnceLock::new(),
             guarded: AtomicBool::new(false),
         })
     }
@@ -89,6 +93,14 @@ impl Networks {
     /// # Errors
     /// The host's side could not be set up at all.
     pub fn restore(&self, live: &[Endpoint]) -> Result<Vec<(String, Error)>> {
+        match self.claim() {
+            // Nothing there is ours, and every join will say so.
+            Err(error @ Error::BridgeInUse(_)) if live.is_empty() => {
+                tracing::warn!(%error, "no bridge network");
+                return Ok(Vec::new());
+            }
+            claimed => claimed?,
+        }
         let mut complaints = Vec::new();
         for endpoint in live {
             if let Err(error) = self.take_over(endpoint) {
@@ -254,6 +266,7 @@ impl Networks {
     /// # Errors
     /// The kernel refuses.
     pub fn teardown(&self) -> Result<()> {
+        self.claim()?;
         let mut ready = self.ready();
         *ready = None;
         self.firewall.teardown()?;
@@ -275,8 +288,21 @@ impl Networks {
         }
     }
 
+    fn claim(&self) -> Result<()> {
+        if self.claim.get().is_none() {
+            // Of two threads that claim at once one finds it taken, by the other: so it looks again.
+            match bridge::claim(&self.bridge.interface) {
+                Ok(claim) => drop(self.claim.set(claim)),
+                Err(error) if self.claim.get().is_none() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Bridge, rules, and last the forwarding, so that the host never forwards unguarded.
     fn setup(&self) -> Result<u32> {
+        self.claim()?;
         let index = self.route.with(|socket| bridge::setup(&self.bridge, socket))?;
         let turn_on = self.config.ip_forward && !bridge::forwards();
         self.install_with(turn_on || self.firewall.has_guard()?)?;

@@ -1,4 +1,5 @@
-//! Who filters and translates. One table of ours in nf_tables (`inet wharf`), or nothing.
+//! Who filters and translates. One table of ours in nf_tables (`inet wharf`, or `inet wharf-BRIDGE` for a
+//! daemon with a bridge of another name), or nothing.
 //!
 //! What grows lies in sets and maps, so a packet meets a fixed number of rules however many networks and ports there
 //! are, and publishing a port is adding an element. Other tables are never read or changed.
@@ -12,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
+use crate::config::DEFAULT_BRIDGE;
 use crate::netlink::{Socket, Stash};
 use crate::{Endpoint, Error, FirewallKind, Protocol, Result};
 use conntrack::Entries;
@@ -56,18 +58,28 @@ pub(crate) fn mappings(endpoint: &Endpoint) -> impl Iterator<Item = PortMapping>
 #[derive(Debug)]
 pub(crate) enum FirewallDriver {
     /// Our table.
-    Nft(Stash),
+    Nft {
+        /// Its name.
+        table: String,
+        /// Of nfnetlink.
+        sockets: Stash,
+    },
     /// Nobody.
     None,
 }
 
+/// A daemon with another bridge has another table, so that two may live side by side.
+fn table_name(bridge: &str) -> String {
+    if bridge == DEFAULT_BRIDGE { "wharf".to_owned() } else { format!("wharf-{bridge}") }
+}
+
 impl FirewallDriver {
     /// What was asked for or, with [`FirewallKind::Auto`], what the kernel has.
-    pub(crate) fn choose(kind: FirewallKind) -> Result<Self> {
+    pub(crate) fn choose(kind: FirewallKind, bridge: &str) -> Result<Self> {
         match kind {
             FirewallKind::None => Ok(Self::None),
             FirewallKind::Nft | FirewallKind::Auto => match nft::probe() {
-                Ok(()) => Ok(Self::Nft(Stash::new(Socket::netfilter))),
+                Ok(()) => Ok(Self::Nft { table: table_name(bridge), sockets: Stash::new(Socket::netfilter) }),
                 Err(error) if kind == FirewallKind::Nft => Err(Error::kernel("use nf_tables", error)),
                 Err(error) => {
                     tracing::warn!(%error, "no nf_tables: containers reach no other host, and ports cannot be published");
@@ -79,7 +91,7 @@ impl FirewallDriver {
 
     /// Whether ports can be published.
     pub(crate) fn translates(&self) -> bool {
-        matches!(self, Self::Nft(_))
+        matches!(self, Self::Nft { .. })
     }
 
     /// Makes the table anew in one transaction: no packet sees it half made, and no connection is cut. With `guard`
@@ -97,16 +109,16 @@ impl FirewallDriver {
 
     /// Whether the table that is there, perhaps an earlier daemon's, has the guard.
     pub(crate) fn has_guard(&self) -> Result<bool> {
-        let Self::Nft(sockets) = self else { return Ok(false) };
+        let Self::Nft { table, sockets } = self else { return Ok(false) };
         sockets.with(|socket| {
-            nft::has_chain(socket, ruleset::GUARD)
+            nft::has_chain(socket, table, ruleset::GUARD)
                 .map_err(|error| Error::kernel("look at table wharf", error))
         })
     }
 
     /// Whether another firewall will drop our containers' traffic. Accepting in our table does not overrule it.
     pub(crate) fn is_overruled(&self) -> Result<bool> {
-        let Self::Nft(sockets) = self else { return Ok(false) };
+        let Self::Nft { sockets, .. } = self else { return Ok(false) };
         sockets.with(|socket| {
             let drops = nft::iptables_drops_forwarded(socket);
             drops.map_err(|error| Error::kernel("look at table filter", error))
@@ -145,7 +157,7 @@ impl FirewallDriver {
 
     /// Best effort: what is not forgotten ends by itself, half a minute after the client's last packet.
     fn forget(&self, entries: Entries<'_>) {
-        let Self::Nft(sockets) = self else { return };
+        let Self::Nft { sockets, .. } = self else { return };
         let forgotten = sockets.with(|socket| {
             conntrack::forget(socket, entries).map_err(|error| Error::kernel("forget UDP connections", error))
         });
@@ -160,8 +172,8 @@ impl FirewallDriver {
     }
 
     fn commit(&self, what: &str, fill: impl FnOnce(&mut Transaction)) -> Result<()> {
-        let Self::Nft(sockets) = self else { return Ok(()) };
-        let mut transaction = Transaction::new();
+        let Self::Nft { table, sockets } = self else { return Ok(()) };
+        let mut transaction = Transaction::new(table);
         fill(&mut transaction);
         sockets.with(|socket| transaction.commit(socket).map_err(|error| Error::kernel(what, error)))
     }

@@ -8,9 +8,6 @@ use super::expression::Expression;
 use crate::netlink::Socket;
 use crate::netlink::message::{Batch, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, attributes};
 
-/// The name of our table.
-pub(super) const TABLE: &str = "wharf";
-
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
@@ -38,10 +35,8 @@ const NFTA_HOOK_HOOKNUM: u16 = 1;
 const NFTA_HOOK_PRIORITY: u16 = 2;
 const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
-const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_RULE_EXPRESSIONS: u16 = 4;
-const NFTA_SET_TABLE: u16 = 1;
 const NFTA_SET_NAME: u16 = 2;
 const NFTA_SET_FLAGS: u16 = 3;
 const NFTA_SET_KEY_TYPE: u16 = 4;
@@ -57,7 +52,6 @@ const BYTEORDER_HOST: u32 = 1;
 const BYTEORDER_NETWORK: u32 = 2;
 const NFTA_SET_DESC_CONCAT: u16 = 2;
 const NFTA_SET_FIELD_LEN: u16 = 1;
-const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 const NFTA_SET_ELEM_KEY: u16 = 1;
@@ -124,11 +118,11 @@ pub(super) fn probe() -> io::Result<()> {
     Socket::netfilter()?.query(&mut batch, |_| {})
 }
 
-/// Whether our table has this chain.
-pub(super) fn has_chain(socket: &mut Socket, name: &str) -> io::Result<bool> {
+/// Whether a table of ours has this chain.
+pub(super) fn has_chain(socket: &mut Socket, table: &str, name: &str) -> io::Result<bool> {
     let mut batch = Batch::new();
     batch.message(kind(NFT_MSG_GETCHAIN), NLM_F_ACK, &header(NFPROTO_INET, 0));
-    batch.text(NFTA_CHAIN_TABLE, TABLE).text(NFTA_CHAIN_NAME, name);
+    batch.text(NFTA_CHAIN_TABLE, table).text(NFTA_CHAIN_NAME, name);
     match socket.query(&mut batch, |_| {}) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -165,36 +159,38 @@ fn header(family: u8, resource: u16) -> [u8; 4] {
 /// A change that happens as a whole or not at all.
 #[derive(Debug)]
 pub(super) struct Transaction {
+    table: String,
     batch: Batch,
     sets: u32,
 }
 
 impl Transaction {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(table: &str) -> Self {
         let mut batch = Batch::new();
         batch.message(NFNL_MSG_BATCH_BEGIN, 0, &header(NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES));
-        Self { batch, sets: 0 }
+        Self { table: table.to_owned(), batch, sets: 0 }
     }
 
+    /// Every object's first attribute is the name of its table.
     fn message(&mut self, message: u16, flags: u16) -> &mut Batch {
-        self.batch.message(kind(message), flags, &header(NFPROTO_INET, 0))
+        self.batch.message(kind(message), flags, &header(NFPROTO_INET, 0)).text(NFTA_TABLE_NAME, &self.table)
     }
 
     /// An empty table, whatever was there before: adding what exists is no error, deleting what does not is one.
     pub(super) fn replace_table(&mut self) {
         self.remove_table();
-        self.message(NFT_MSG_NEWTABLE, NLM_F_CREATE).text(NFTA_TABLE_NAME, TABLE);
+        self.message(NFT_MSG_NEWTABLE, NLM_F_CREATE);
     }
 
     pub(super) fn remove_table(&mut self) {
-        self.message(NFT_MSG_NEWTABLE, NLM_F_CREATE).text(NFTA_TABLE_NAME, TABLE);
-        self.message(NFT_MSG_DELTABLE, 0).text(NFTA_TABLE_NAME, TABLE);
+        self.message(NFT_MSG_NEWTABLE, NLM_F_CREATE);
+        self.message(NFT_MSG_DELTABLE, 0);
     }
 
     /// A chain, hung on a hook (then what it does not decide is accepted) or only jumped to.
     pub(super) fn add_chain(&mut self, name: &str, hook: Option<Hook>) {
         let batch = self.message(NFT_MSG_NEWCHAIN, NLM_F_CREATE);
-        batch.text(NFTA_CHAIN_TABLE, TABLE).text(NFTA_CHAIN_NAME, name);
+        batch.text(NFTA_CHAIN_NAME, name);
         if let Some(hook) = hook {
             batch.text(NFTA_CHAIN_TYPE, hook.kind).be32(NFTA_CHAIN_POLICY, NF_ACCEPT);
             let open = batch.open(NFTA_CHAIN_HOOK);
@@ -212,7 +208,7 @@ impl Transaction {
         flags |= if set.data.is_empty() { 0 } else { NFT_SET_MAP };
         flags |= if set.interval && concat { NFT_SET_CONCAT } else { 0 };
         let batch = self.message(NFT_MSG_NEWSET, NLM_F_CREATE);
-        batch.text(NFTA_SET_TABLE, TABLE).text(NFTA_SET_NAME, set.name).be32(NFTA_SET_FLAGS, flags);
+        batch.text(NFTA_SET_NAME, set.name).be32(NFTA_SET_FLAGS, flags);
         batch.be32(NFTA_SET_KEY_TYPE, type_of(set.key)).be32(NFTA_SET_KEY_LEN, len_of(set.key));
         if !set.data.is_empty() {
             batch.be32(NFTA_SET_DATA_TYPE, type_of(set.data)).be32(NFTA_SET_DATA_LEN, len_of(set.data));
@@ -237,7 +233,7 @@ impl Transaction {
 
     pub(super) fn add_rule(&mut self, chain: &str, expressions: &[Expression]) {
         let batch = self.message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
-        batch.text(NFTA_RULE_TABLE, TABLE).text(NFTA_RULE_CHAIN, chain);
+        batch.text(NFTA_RULE_CHAIN, chain);
         let list = batch.open(NFTA_RULE_EXPRESSIONS);
         for expression in expressions {
             expression.put(batch);
@@ -257,7 +253,7 @@ impl Transaction {
         let mut rest = elements.iter().peekable();
         while rest.peek().is_some() {
             let batch = self.message(message, flags);
-            batch.text(NFTA_SET_ELEM_LIST_TABLE, TABLE).text(NFTA_SET_ELEM_LIST_SET, set.name);
+            batch.text(NFTA_SET_ELEM_LIST_SET, set.name);
             let list = batch.open(NFTA_SET_ELEM_LIST_ELEMENTS);
             while batch.open_len(&list) < ELEMENTS_BYTES
                 && let Some(element) = rest.next()

@@ -102,10 +102,9 @@ fn privileged_a_restarted_daemon_takes_over_what_lives_and_removes_the_rest() {
         drop(before);
 
         // The bridge's own address tells the subnet.
-        let after = Networks::open(NetworkConfig::default()).unwrap();
-        assert_eq!(after.bridge().subnet, "10.77.0.0/24".parse().unwrap());
         let live: Endpoint = serde_json::from_str(&text).unwrap();
-        assert!(after.restore(std::slice::from_ref(&live)).unwrap().is_empty());
+        let after = restarted(std::slice::from_ref(&live));
+        assert_eq!(after.bridge().subnet, "10.77.0.0/24".parse().unwrap());
         assert!(!host_links().contains(&lost.endpoint.host_interface));
         assert!(host_links().contains(&live.host_interface));
         assert_eq!(within(&outside.fd, || ask("198.51.100.1:8081")), "198.51.100.2");
@@ -185,5 +184,25 @@ fn privileged_another_firewalls_drop_policy_is_seen() {
         assert!(networks.firewall.is_overruled().unwrap());
         networks.teardown().unwrap();
         assert!(nft_list().unwrap().contains("policy drop"), "others' tables stay");
+    });
+}
+
+#[test]
+fn privileged_a_second_daemon_on_the_same_bridge_breaks_nothing() {
+    on_a_host(|| {
+        let first = networks(NetworkConfig::default());
+        let web = join(&first, &[port(Protocol::Tcp, "", 8080, 80)]).unwrap();
+        serve(&web.netns, 80);
+        let second = networks(NetworkConfig::default());
+        let error = join(&second, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("bridge wharf0 is used by another daemon on this host"), "{error}");
+        let third = networks(NetworkConfig { bridge: "wharf1".to_owned(), ..NetworkConfig::default() });
+        let other = join(&third, &[port(Protocol::Tcp, "", 8081, 80)]).unwrap();
+        assert_eq!(other.endpoint.address, Ipv4Addr::new(172, 18, 0, 2));
+        serve(&other.netns, 80);
+        assert_eq!(ask("127.0.0.1:8080"), "172.17.0.1");
+        assert_eq!(ask("127.0.0.1:8081"), "172.18.0.1");
+        assert_eq!(within(&other.netns, || ask("172.17.0.1:8080")), "172.17.0.1");
+        assert_eq!(within(&other.netns, || ask("172.17.0.2:80")), "silence");
     });
 }

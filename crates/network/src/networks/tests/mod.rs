@@ -110,6 +110,15 @@ fn networks(config: NetworkConfig) -> Networks {
     networks
 }
 
+/// The daemon after one that has ended. (A process that another test is about to start may hold a copy of its
+/// descriptors for a moment.)
+fn restarted(live: &[Endpoint]) -> Networks {
+    let networks = Networks::open(NetworkConfig::default()).unwrap();
+    eventually("the bridge is free", || networks.claim().is_ok());
+    assert!(networks.restore(live).unwrap().is_empty());
+    networks
+}
+
 fn join(networks: &Networks, ports: &[PortRequest]) -> Result<Joined> {
     join_as(networks, ports, None)
 }

@@ -37,8 +37,7 @@ fn privileged_a_host_that_was_no_router_does_not_become_one() {
         assert_eq!(within(&one.fd, || ask("203.0.113.2:80")), "silence");
         // The next daemon finds forwarding on, but knows.
         drop(networks);
-        let next = Networks::open(NetworkConfig::default()).unwrap();
-        next.restore(std::slice::from_ref(&web.endpoint)).unwrap();
+        let next = restarted(std::slice::from_ref(&web.endpoint));
         assert_eq!(within(&one.fd, || ask("203.0.113.2:80")), "silence");
         // Once the administrator's host is a router, it stays one.
         next.teardown().unwrap();

@@ -67,7 +67,9 @@ impl Context {
             return Err(Failure::new("conflicting options: cannot specify both --host and --context"));
         }
         let tls = ["tls", "tlsverify"].iter().any(|flag| self.globals.on(flag));
-        let tls_wanted = ["DOCKER_TLS", "DOCKER_TLS_VERIFY"].iter().any(|name| env::var(name).is_ok_and(|v| !v.is_empty()));
+        let tls_wanted = ["DOCKER_TLS", "DOCKER_TLS_VERIFY"]
+            .iter()
+            .any(|name| env::var(name).is_ok_and(|v| !v.is_empty()));
         let text = match hosts.into_iter().next() {
             Some(host) => host,
             None => match self.context_name().as_str() {
@@ -90,9 +92,16 @@ impl Context {
             return Ok(client);
         }
         let host = self.host()?;
-        let mut headers = vec![("User-Agent".to_owned(), format!("Docker-Client/{} (linux)", crate::DOCKER_VERSION))];
+        let mut headers =
+            vec![("User-Agent".to_owned(), format!("Docker-Client/{} (linux)", crate::DOCKER_VERSION))];
         let own = |name: &String| !name.eq_ignore_ascii_case("User-Agent");
-        headers.extend(self.config().http_headers.iter().filter(|(name, _)| own(name)).map(|(k, v)| (k.clone(), v.clone())));
+        headers.extend(
+            self.config()
+                .http_headers
+                .iter()
+                .filter(|(name, _)| own(name))
+                .map(|(k, v)| (k.clone(), v.clone())),
+        );
         let fixed = env::var("DOCKER_API_VERSION").ok().filter(|version| !version.is_empty());
         let fixed = fixed.map(|version| version.trim_start_matches('v').to_owned());
         Ok(self.client.get_or_init(|| Arc::new(Client::new(host, headers, fixed))))
@@ -107,9 +116,19 @@ impl Context {
     pub(crate) fn registry_auth(&self, image: &ImageRef) -> String {
         let domain = image.domain();
         let key = if domain == types::reference::DEFAULT_DOMAIN { HUB_AUTH_KEY } else { domain };
-        let bare = |text: &str| text.trim_start_matches("https://").trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned();
+        let bare = |text: &str| {
+            text.trim_start_matches("https://")
+                .trim_start_matches("http://")
+                .split('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
         let config = self.config();
-        let auth = config.auths.get(key).or_else(|| config.auths.iter().find(|(k, _)| bare(k) == bare(key)).map(|(_, auth)| auth));
+        let auth = config
+            .auths
+            .get(key)
+            .or_else(|| config.auths.iter().find(|(k, _)| bare(k) == bare(key)).map(|(_, auth)| auth));
         let helper = config.cred_helpers.contains_key(domain) || !config.creds_store.is_empty();
         if helper && auth.is_none_or(|auth| auth.auth.is_empty() && auth.identity_token.is_empty()) {
             warn("WARNING: credential helpers are not implemented: continuing without credentials");
@@ -120,7 +139,8 @@ impl Context {
 }
 
 fn auth_body(auth: &config::Auth, key: &str) -> Value {
-    let decoded = base64_decode(&auth.auth).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let decoded =
+        base64_decode(&auth.auth).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     let (user, password) = decoded.split_once(':').unwrap_or((&auth.username, &auth.password));
     let mut body = json!({ "serveraddress": key });
     for (name, value) in [

@@ -110,7 +110,8 @@ pub(crate) fn warn(text: &str) {
 
 /// Runs a whole command line, `args[0]` being the program's name, and returns the exit code.
 pub fn main(args: Vec<OsString>) -> i32 {
-    let words: Vec<String> = args.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> =
+        args.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     match run(&words) {
         Ok(()) => 0,
         Err(failure) => {
@@ -196,7 +197,8 @@ fn help_about(words: &[String]) -> Outcome {
 /// A management command without a command below it: help, or a complaint about the word.
 fn unknown_command(path: &str, command: &Command, args: &[String]) -> Outcome {
     let Some(word) = args.first() else {
-        let _ = io::stderr().lock().write_all(flags::help_text(path, command, flags::wrap_width()).as_bytes());
+        let _ =
+            io::stderr().lock().write_all(flags::help_text(path, command, flags::wrap_width()).as_bytes());
         return Ok(());
     };
     if let Some(area) = commands::not_yet(path, word) {
@@ -205,7 +207,9 @@ fn unknown_command(path: &str, command: &Command, args: &[String]) -> Outcome {
     let hint = format!("Run '{path} --help' for more information");
     Err(Failure::new(match path {
         "docker" => format!("docker: unknown command: docker {word}\n\n{hint}"),
-        _ => format!("docker: unknown command: {path} {word}\n\nUsage:  {}\n\n{hint}", use_line(path, command)),
+        _ => {
+            format!("docker: unknown command: {path} {word}\n\nUsage:  {}\n\n{hint}", use_line(path, command))
+        }
     }))
 }
 
@@ -215,7 +219,9 @@ fn check_args(path: &str, command: &Command, args: &[String]) -> Outcome {
     let (wrong, see) = match command.args {
         Args::Exactly(0) if count > 0 => ("accepts no arguments".to_owned(), "Run"),
         Args::Exactly(wanted) if count != wanted => (format!("requires {wanted} {}", plural(wanted)), "Run"),
-        Args::AtLeast(least) if count < least => (format!("requires at least {least} {}", plural(least)), "See"),
+        Args::AtLeast(least) if count < least => {
+            (format!("requires at least {least} {}", plural(least)), "See")
+        }
         Args::AtMost(most) if count > most => (format!("requires at most {most} {}", plural(most)), "SRun"),
         Args::Between(least, most) if !(least..=most).contains(&count) => {
             (format!("requires at least {least} and at most {most} {}", plural(most)), "Run")

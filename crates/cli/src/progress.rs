@@ -71,7 +71,9 @@ fn json_error(error: &serde_json::Error) -> String {
 }
 
 fn now_seconds() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
 }
 
 /// What is on the screen: which id stands in which line of the current block.
@@ -112,7 +114,13 @@ impl Screen {
         result
     }
 
-    fn line(&self, message: &Value, detail: Option<&Value>, now: i64, out: &mut String) -> Result<(), Failure> {
+    fn line(
+        &self,
+        message: &Value,
+        detail: Option<&Value>,
+        now: i64,
+        out: &mut String,
+    ) -> Result<(), Failure> {
         let text = |name: &str| message[name].as_str().unwrap_or_default();
         if let Some(error) = message["errorDetail"]["message"].as_str().or(message["error"].as_str()) {
             return Err(Failure::new(error));
@@ -168,7 +176,11 @@ fn progress_bar(detail: &Value, width: usize, now: i64) -> String {
     }
     if width > TIME_FROM_WIDTH && current > 0 && start > 0 && percentage < 50 {
         let left = (now - start) as f64 / current as f64 * (total - current) as f64;
-        let _ = write!(text, " {}", crate::format::units::go_duration((left.round() as i64).saturating_mul(1_000_000_000)));
+        let _ = write!(
+            text,
+            " {}",
+            crate::format::units::go_duration((left.round() as i64).saturating_mul(1_000_000_000))
+        );
     }
     text
 }
@@ -196,7 +208,8 @@ mod tests {
             json!({"status":"Pull complete","progressDetail":{},"id":"a"}),
             json!({"stream":"Loaded image: x\n"}),
         ];
-        let expect = "latest: Pulling from library/busybox\na: Pulling fs layer\na: Pull complete\nLoaded image: x\n";
+        let expect =
+            "latest: Pulling from library/busybox\na: Pulling fs layer\na: Pull complete\nLoaded image: x\n";
         assert_eq!(shown(&messages, false), expect);
     }
 

@@ -45,7 +45,10 @@ pub(crate) fn on_resize(mut handler: impl FnMut() + Send + 'static) {
     receive(&[(WINDOW_CHANGED, "WINCH")], move |_, _| handler());
 }
 
-fn receive(wanted: &'static [(i32, &'static str)], mut handler: impl FnMut(i32, &'static str) + Send + 'static) {
+fn receive(
+    wanted: &'static [(i32, &'static str)],
+    mut handler: impl FnMut(i32, &'static str) + Send + 'static,
+) {
     let (ready, is_ready) = mpsc::channel();
     thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
@@ -54,7 +57,9 @@ fn receive(wanted: &'static [(i32, &'static str)], mut handler: impl FnMut(i32, 
         runtime.block_on(async move {
             let mut streams: Vec<(i32, &'static str, Signal)> = wanted
                 .iter()
-                .filter_map(|(number, name)| Some((*number, *name, signal(SignalKind::from_raw(*number)).ok()?)))
+                .filter_map(|(number, name)| {
+                    Some((*number, *name, signal(SignalKind::from_raw(*number)).ok()?))
+                })
                 .collect();
             let _ = ready.send(());
             loop {

@@ -62,7 +62,8 @@ pub(crate) fn start(hijacked: Hijacked, attachment: &Attachment<'_>) -> Result<S
     if attachment.stdin {
         let mut keys = Vec::new();
         if attachment.tty {
-            term::set_raw().map_err(|error| Failure::new(format!("unable to setup input stream: {error}")))?;
+            term::set_raw()
+                .map_err(|error| Failure::new(format!("unable to setup input stream: {error}")))?;
             keys = detach_keys(attachment.detach_keys);
         }
         let writer = hijacked.stream.try_clone().map_err(|error| Failure::new(crate::os_error(&error)))?;

@@ -25,7 +25,8 @@ pub(crate) fn size() -> [u32; 2] {
     if !stdout_is_terminal() {
         return [0, 0];
     }
-    termios::tcgetwinsize(rustix::stdio::stdout()).map_or([0, 0], |size| [size.ws_row.into(), size.ws_col.into()])
+    termios::tcgetwinsize(rustix::stdio::stdout())
+        .map_or([0, 0], |size| [size.ws_row.into(), size.ws_col.into()])
 }
 
 /// What the terminal on standard input was before raw mode; restored once, by whoever comes first.

@@ -1,4 +1,70 @@
-//! The tree of commands.
-use crate::flags::{Action, Command};
-pub(crate) static ROOT: Command = Command::new("docker", "", "", Action::Group(&[]));
-pub(crate) fn not_yet(_: &str, _: &str) -> Option<&'static str> { None }
+//! The commands: each a function that translates flags into requests and answers into text.
+
+mod create;
+mod events;
+mod exec;
+mod images;
+mod inspect;
+mod lifecycle;
+mod logs;
+mod misc;
+mod options;
+mod prune;
+mod ps;
+mod pull;
+mod run;
+mod tree;
+mod usage;
+mod version;
+mod volumes;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+pub(crate) use tree::ROOT;
+
+/// Commands of Docker that are not built yet, with the part of Wharf they belong to.
+const NOT_YET: [(&str, &str); 24] = [
+    ("docker build", "image builds"),
+    ("docker builder", "image builds"),
+    ("docker buildx", "image builds"),
+    ("docker checkpoint", "checkpoints"),
+    ("docker compose", "compose"),
+    ("docker config", "clusters"),
+    ("docker context", "contexts are read, not managed"),
+    ("docker image build", "image builds"),
+    ("docker image push", "registries"),
+    ("docker login", "registries"),
+    ("docker logout", "registries"),
+    ("docker manifest", "registries"),
+    ("docker node", "clusters"),
+    ("docker plugin", "plugins"),
+    ("docker push", "registries"),
+    ("docker search", "registries"),
+    ("docker secret", "clusters"),
+    ("docker service", "clusters"),
+    ("docker stack", "clusters"),
+    ("docker swarm", "clusters"),
+    ("docker system dial-stdio", "ssh connections"),
+    ("docker trust", "content trust"),
+    ("docker volume update", "clusters"),
+    ("docker scout", "plugins"),
+];
+
+/// Which part of Wharf a command waits for; none when Docker has no such command either.
+pub(crate) fn not_yet(path: &str, word: &str) -> Option<&'static str> {
+    let whole = format!("{path} {word}");
+    NOT_YET.iter().find(|(name, _)| *name == whole).map(|(_, area)| *area)
+}
+
+/// A JSON object of texts as a map.
+fn string_map(object: &Json) -> BTreeMap<String, String> {
+    let entries = object.as_object().into_iter().flatten();
+    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// `a=1,b=2`.
+fn labels_text(labels: &BTreeMap<String, String>) -> String {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}

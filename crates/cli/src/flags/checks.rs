@@ -8,7 +8,9 @@ pub(super) fn check(flag: &Flag, value: &str) -> Result<String, String> {
     let kept = value.to_owned();
     match flag.kind {
         Kind::Bool => {
-            return parse_bool(value).map(|set| set.to_string()).ok_or_else(|| go_number_error("ParseBool", value));
+            return parse_bool(value)
+                .map(|set| set.to_string())
+                .ok_or_else(|| go_number_error("ParseBool", value));
         }
         Kind::Int => drop(parse_int(value)?),
         Kind::Uint16 => drop(parse_uint(value, u64::from(u16::MAX))?),

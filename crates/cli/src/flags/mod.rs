@@ -213,7 +213,12 @@ pub(crate) struct Command {
 
 impl Command {
     /// A command that takes flags anywhere.
-    pub(crate) const fn new(name: &'static str, usage: &'static str, about: &'static str, action: Action) -> Self {
+    pub(crate) const fn new(
+        name: &'static str,
+        usage: &'static str,
+        about: &'static str,
+        action: Action,
+    ) -> Self {
         Self {
             name,
             other_names: &[],

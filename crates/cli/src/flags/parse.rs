@@ -48,7 +48,9 @@ impl Parsed {
     /// The last value of a flag, or its default, or nothing.
     pub(crate) fn text(&self, name: &str) -> &str {
         let given = self.values.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
-        given.or_else(|| self.defaults.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)).unwrap_or_default()
+        given
+            .or_else(|| self.defaults.iter().find(|(key, _)| *key == name).map(|(_, value)| *value))
+            .unwrap_or_default()
     }
 
     /// A switch.

@@ -10,7 +10,8 @@ const NAME_PADDING: usize = 11;
 
 /// Columns of the terminal on standard input, where Docker looks.
 pub(crate) fn wrap_width() -> usize {
-    let columns = rustix::termios::tcgetwinsize(rustix::stdio::stdin()).map_or(0, |size| usize::from(size.ws_col));
+    let columns =
+        rustix::termios::tcgetwinsize(rustix::stdio::stdin()).map_or(0, |size| usize::from(size.ws_col));
     if columns == 0 { DEFAULT_WIDTH } else { columns }
 }
 

@@ -10,8 +10,6 @@ pub(crate) struct Table<'a> {
     pub(crate) format: &'a str,
     /// Column names with their headings.
     pub(crate) headings: Vec<(&'static str, &'static str)>,
-    /// Go's name of a row's type.
-    pub(crate) row_type: &'static str,
 }
 
 impl Table<'_> {

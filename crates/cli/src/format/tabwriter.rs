@@ -15,7 +15,8 @@ pub(crate) fn align(text: &str, min_width: usize, padding: usize) -> String {
         return text.to_owned();
     }
     let lines: Vec<Vec<&str>> = body.split('\n').map(|line| line.split('\t').collect()).collect();
-    let mut widths: Vec<Vec<usize>> = lines.iter().map(|cells| vec![0; cells.len().saturating_sub(1)]).collect();
+    let mut widths: Vec<Vec<usize>> =
+        lines.iter().map(|cells| vec![0; cells.len().saturating_sub(1)]).collect();
     measure(&lines, &mut widths, 0, 0..lines.len(), min_width, padding);
     let mut out = String::with_capacity(text.len() * 2);
     for (cells, widths) in lines.iter().zip(&widths) {
@@ -71,7 +72,10 @@ mod tests {
     fn columns_align_as_in_go() {
         let check = |input: &str, expect: &str| assert_eq!(align(input, 10, 3), expect);
         check("NAMES\tSTATUS\nps2\tExited (5)\n", "NAMES     STATUS\nps2       Exited (5)\n");
-        check("A\tB\tC\nlonger-than-ten\tx\ty\n", "A                 B         C\nlonger-than-ten   x         y\n");
+        check(
+            "A\tB\tC\nlonger-than-ten\tx\ty\n",
+            "A                 B         C\nlonger-than-ten   x         y\n",
+        );
         check("A\tB\n\nlonger-than-ten\tx\n", "A         B\n\nlonger-than-ten   x\n");
         check("é…\tx\n", "é…        x\n");
         check("\n", "\n");

@@ -51,7 +51,8 @@ pub(crate) fn is_cdi_name(text: &str) -> bool {
 
 /// `TYPE MAJOR:MINOR MODE`.
 pub(crate) fn check_cgroup_rule(text: &str) -> Result<String, String> {
-    let number = |text: &str| text == "*" || (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number =
+        |text: &str| text == "*" || (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
     let valid = match text.split(' ').collect::<Vec<_>>().as_slice() {
         ["a" | "c" | "b", numbers, mode] => {
             numbers.split_once(':').is_some_and(|(major, minor)| number(major) && number(minor))
@@ -92,7 +93,8 @@ pub(crate) fn parse_gpus(text: &str) -> Result<DeviceRequest, String> {
                 request.capabilities = Some(vec![all]);
             }
             ("options", Some(value)) => {
-                let fields = csv::fields(value).map_err(|error| format!("failed to read gpu options: {error}"))?;
+                let fields =
+                    csv::fields(value).map_err(|error| format!("failed to read gpu options: {error}"))?;
                 options = to_map(&fields);
             }
             (key, Some(_)) => return Err(format!("unexpected key '{key}' in '{field}'")),

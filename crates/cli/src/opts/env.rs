@@ -30,7 +30,8 @@ pub(crate) enum Bare {
 pub(crate) fn read_pairs(files: &[String], values: Vec<String>, bare: Bare) -> Result<Vec<String>, String> {
     let mut pairs = Vec::new();
     for file in files {
-        let bytes = std::fs::read(file).map_err(|error| format!("open {file}: {}", crate::os_error(&error)))?;
+        let bytes =
+            std::fs::read(file).map_err(|error| format!("open {file}: {}", crate::os_error(&error)))?;
         parse_file(&bytes, bare, &mut pairs).map_err(|why| format!("invalid env file ({file}): {why}"))?;
     }
     pairs.extend(values);
@@ -61,7 +62,9 @@ fn parse_file(bytes: &[u8], bare: Bare, pairs: &mut Vec<String>) -> Result<(), S
         }
         match (value, bare) {
             (Some(_), _) => pairs.push(text.to_owned()),
-            (None, Bare::FromEnvironment) => pairs.extend(env::var(name).map(|value| format!("{name}={value}"))),
+            (None, Bare::FromEnvironment) => {
+                pairs.extend(env::var(name).map(|value| format!("{name}={value}")))
+            }
             (None, Bare::Dropped) => {}
         }
     }

@@ -35,11 +35,6 @@ impl Filters {
         self.0.contains_key(name)
     }
 
-    /// The values of one name.
-    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
-        self.0.get(name).and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key.as_str()).collect()
-    }
-
     /// The query parameter; empty without filters, so that it is left out.
     pub(crate) fn to_query(&self) -> String {
         if self.0.is_empty() { String::new() } else { Value::Object(self.0.clone()).to_string() }

@@ -46,7 +46,8 @@ fn set_pair(mount: &mut MountRequest, field: &str, key: &str, value: &str) -> Re
     match key {
         "type" => mount.kind = value.to_lowercase(),
         "source" | "src" => {
-            mount.source = if value.starts_with('.') { names::absolute_path(value) } else { value.to_owned() };
+            mount.source =
+                if value.starts_with('.') { names::absolute_path(value) } else { value.to_owned() };
         }
         "target" | "dst" | "destination" => mount.target = value.to_owned(),
         "readonly" | "ro" => mount.read_only = switch()?,
@@ -116,7 +117,9 @@ fn validate(mount: &MountRequest) -> Result<(), String> {
     }
     let Some(bind) = &mount.bind_options else { return Ok(()) };
     if bind.read_only_non_recursive && !mount.read_only {
-        return Err("option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction".to_owned());
+        return Err(
+            "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction".to_owned()
+        );
     }
     if bind.read_only_force_recursive {
         let requires = |what: &str| {

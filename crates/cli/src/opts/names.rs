@@ -32,7 +32,9 @@ pub(crate) fn check_dns_search(text: &str) -> Result<String, String> {
             && label.ends_with(|c: char| c.is_ascii_alphanumeric())
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
-    let valid = domain.len() < 255 && domain.contains(|c: char| c.is_ascii_alphabetic()) && domain.split('.').all(label);
+    let valid = domain.len() < 255
+        && domain.contains(|c: char| c.is_ascii_alphabetic())
+        && domain.split('.').all(label);
     if valid { Ok(domain.to_owned()) } else { Err(format!("{text} is not a valid domain")) }
 }
 
@@ -50,7 +52,8 @@ pub(crate) fn check_label(text: &str) -> Result<String, String> {
 
 /// `--sysctl`: what a namespace keeps apart.
 pub(crate) fn check_sysctl(text: &str) -> Result<String, String> {
-    const KERNEL: [&str; 8] = ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
+    const KERNEL: [&str; 8] =
+        ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
     let allowed = text.split_once('=').is_some_and(|(name, _)| {
         name.strip_prefix("kernel.").is_some_and(|rest| KERNEL.contains(&rest))
             || name.starts_with("net.")
@@ -75,7 +78,8 @@ pub(crate) fn check_extra_host(text: &str) -> Result<String, String> {
         Some((name, address)) if !name.is_empty() && !name.contains(':') => (name, address),
         _ => return Err(format!("bad format for add-host: {}", go_quote(text))),
     };
-    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|rest| !rest.is_empty());
+    let bare =
+        address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|rest| !rest.is_empty());
     let address = bare.unwrap_or(address);
     if address != "host-gateway" && check_ip(address).is_err() {
         return Err(format!("invalid IP address in add-host: {}", go_quote(address)));
@@ -87,7 +91,8 @@ pub(crate) fn check_extra_host(text: &str) -> Result<String, String> {
 pub(crate) fn is_mac(text: &str) -> bool {
     let groups = |separator: char, digits: usize| {
         let groups: Vec<&str> = text.split(separator).collect();
-        let right = |group: &&str| group.len() == digits && group.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let right =
+            |group: &&str| group.len() == digits && group.bytes().all(|byte| byte.is_ascii_hexdigit());
         matches!(groups.len() * digits / 2, 6 | 8 | 20) && groups.iter().all(|group| right(&group))
     };
     groups(':', 2) || groups('-', 2) || groups('.', 4)

@@ -27,13 +27,16 @@ impl Attachment {
 
 /// `bridge`, `host`, `none`, `default` and `container:ID` have no options of their own.
 pub(crate) fn is_user_defined(mode: &str) -> bool {
-    !matches!(mode, "default" | "bridge" | "host" | "none" | "nat") && !mode.starts_with("container:") && mode != "container"
+    !matches!(mode, "default" | "bridge" | "host" | "none" | "nat")
+        && !mode.starts_with("container:")
+        && mode != "container"
 }
 
 /// Whether the text is in the long form: somewhere `WORD=WORD`.
 fn is_long_form(text: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.match_indices('=').any(|(at, _)| text[..at].ends_with(is_word) && text[at + 1..].starts_with(is_word))
+    text.match_indices('=')
+        .any(|(at, _)| text[..at].ends_with(is_word) && text[at + 1..].starts_with(is_word))
 }
 
 /// One value of the flag.

@@ -109,9 +109,9 @@ fn parse_spec(spec: &str) -> Result<Vec<(String, PortBinding)>, String> {
         return Err(format!("invalid proto: {protocol}"));
     }
     let bare = match address.strip_prefix('[') {
-        Some(rest) => rest
-            .strip_suffix(']')
-            .ok_or_else(|| format!("invalid IP address {address}: address {address}:: missing ']' in address"))?,
+        Some(rest) => rest.strip_suffix(']').ok_or_else(|| {
+            format!("invalid IP address {address}: address {address}:: missing ']' in address")
+        })?,
         None => address.as_str(),
     };
     if !bare.is_empty() && bare.parse::<IpAddr>().is_err() {

@@ -61,7 +61,8 @@ fn decimal(text: &str) -> Option<(i128, i32)> {
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let unsigned = whole.trim_start_matches(['-', '+']);
-    if unsigned.len() + 1 < whole.len() || (unsigned.is_empty() && fraction.is_empty()) || exponent.abs() > 30 {
+    if unsigned.len() + 1 < whole.len() || (unsigned.is_empty() && fraction.is_empty()) || exponent.abs() > 30
+    {
         return None;
     }
     if !unsigned.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {

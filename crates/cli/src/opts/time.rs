@@ -1,6 +1,9 @@
 //! Go's durations (`1h30m`) and Docker's times: RFC 3339, a day, seconds since the epoch, or so long ago.
 
-use time::{Date, OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339, macros::format_description};
+use time::{
+    Date, OffsetDateTime, PrimitiveDateTime, format_description::well_known::Rfc3339,
+    macros::format_description,
+};
 
 use crate::flags::go_quote;
 

@@ -1,8 +1,8 @@
 //! Flags of the `container` commands: names, kinds, defaults and help as Docker 28 has them.
 
+use super::{FORMAT_LIST, FORMAT_OBJECT};
 use crate::flags::{Flag, Kind, flag};
 use crate::opts;
-use super::{FORMAT_LIST, FORMAT_OBJECT};
 
 /// `docker attach`.
 pub(crate) const ATTACH: &[Flag] = &[
@@ -40,9 +40,8 @@ pub(crate) const EXEC: &[Flag] = &[
 ];
 
 /// `docker export`.
-pub(crate) const EXPORT: &[Flag] = &[
-    flag("output", Kind::Str, "Write to a file, instead of STDOUT").short('o'),
-];
+pub(crate) const EXPORT: &[Flag] =
+    &[flag("output", Kind::Str, "Write to a file, instead of STDOUT").short('o')];
 
 /// `docker container inspect`.
 pub(crate) const CONTAINER_INSPECT: &[Flag] = &[
@@ -51,18 +50,24 @@ pub(crate) const CONTAINER_INSPECT: &[Flag] = &[
 ];
 
 /// `docker kill`.
-pub(crate) const KILL: &[Flag] = &[
-    flag("signal", Kind::Str, "Signal to send to the container").short('s'),
-];
+pub(crate) const KILL: &[Flag] = &[flag("signal", Kind::Str, "Signal to send to the container").short('s')];
 
 /// `docker logs`.
 pub(crate) const LOGS: &[Flag] = &[
     flag("details", Kind::Bool, "Show extra details provided to logs"),
     flag("follow", Kind::Bool, "Follow log output").short('f'),
-    flag("since", Kind::Str, "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)"),
+    flag(
+        "since",
+        Kind::Str,
+        "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)",
+    ),
     flag("tail", Kind::Str, "Number of lines to show from the end of the logs").short('n').default("all"),
     flag("timestamps", Kind::Bool, "Show timestamps").short('t'),
-    flag("until", Kind::Str, "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)"),
+    flag(
+        "until",
+        Kind::Str,
+        "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)",
+    ),
 ];
 
 /// `docker ps`.
@@ -86,7 +91,9 @@ pub(crate) const CONTAINER_PRUNE: &[Flag] = &[
 /// `docker restart`.
 pub(crate) const RESTART: &[Flag] = &[
     flag("signal", Kind::Str, "Signal to send to the container").short('s'),
-    flag("time", Kind::Int, "Seconds to wait before killing the container").deprecated("use --timeout instead").same_as("timeout"),
+    flag("time", Kind::Int, "Seconds to wait before killing the container")
+        .deprecated("use --timeout instead")
+        .same_as("timeout"),
     flag("timeout", Kind::Int, "Seconds to wait before killing the container").short('t'),
 ];
 
@@ -118,13 +125,19 @@ pub(crate) const STATS: &[Flag] = &[
 /// `docker stop`.
 pub(crate) const STOP: &[Flag] = &[
     flag("signal", Kind::Str, "Signal to send to the container").short('s'),
-    flag("time", Kind::Int, "Seconds to wait before killing the container").deprecated("use --timeout instead").same_as("timeout"),
+    flag("time", Kind::Int, "Seconds to wait before killing the container")
+        .deprecated("use --timeout instead")
+        .same_as("timeout"),
     flag("timeout", Kind::Int, "Seconds to wait before killing the container").short('t'),
 ];
 
 /// `docker update`.
 pub(crate) const UPDATE: &[Flag] = &[
-    flag("blkio-weight", Kind::Uint16, "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
+    flag(
+        "blkio-weight",
+        Kind::Uint16,
+        "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)",
+    ),
     flag("cpu-period", Kind::Int, "Limit CPU CFS (Completely Fair Scheduler) period"),
     flag("cpu-quota", Kind::Int, "Limit CPU CFS (Completely Fair Scheduler) quota"),
     flag("cpu-rt-period", Kind::Int, "Limit the CPU real-time period in microseconds"),

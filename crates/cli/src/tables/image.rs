@@ -1,14 +1,18 @@
 //! Flags of the `image` commands: names, kinds, defaults and help as Docker 28 has them.
 
-use crate::flags::{Flag, Kind, flag};
 use super::{FORMAT_LIST, FORMAT_OBJECT};
+use crate::flags::{Flag, Kind, flag};
 
 /// `docker history`.
 pub(crate) const HISTORY: &[Flag] = &[
     flag("format", Kind::Str, FORMAT_LIST),
     flag("human", Kind::Bool, "Print sizes and dates in human readable format").short('H').default("true"),
     flag("no-trunc", Kind::Bool, "Don't truncate output"),
-    flag("platform", Kind::Str, "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")"),
+    flag(
+        "platform",
+        Kind::Str,
+        "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    ),
     flag("quiet", Kind::Bool, "Only show image IDs").short('q'),
 ];
 
@@ -26,7 +30,11 @@ pub(crate) const IMAGES: &[Flag] = &[
 /// `docker image inspect`.
 pub(crate) const IMAGE_INSPECT: &[Flag] = &[
     flag("format", Kind::Str, FORMAT_OBJECT).short('f'),
-    flag("platform", Kind::Str, "Inspect a specific platform of the multi-platform image.\nIf the image or the server is not multi-platform capable, the command will error out if the platform does not match.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)"),
+    flag(
+        "platform",
+        Kind::Str,
+        "Inspect a specific platform of the multi-platform image.\nIf the image or the server is not multi-platform capable, the command will error out if the platform does not match.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+    ),
 ];
 
 /// `docker image prune`.
@@ -46,7 +54,11 @@ pub(crate) const IMPORT: &[Flag] = &[
 /// `docker load`.
 pub(crate) const LOAD: &[Flag] = &[
     flag("input", Kind::Str, "Read from tar archive file, instead of STDIN").short('i'),
-    flag("platform", Kind::Str, "Load only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")"),
+    flag(
+        "platform",
+        Kind::Str,
+        "Load only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    ),
     flag("quiet", Kind::Bool, "Suppress the load output").short('q'),
 ];
 
@@ -62,18 +74,19 @@ pub(crate) const PULL: &[Flag] = &[
 pub(crate) const RMI: &[Flag] = &[
     flag("force", Kind::Bool, "Force removal of the image").short('f'),
     flag("no-prune", Kind::Bool, "Do not delete untagged parents"),
-    flag("platform", Kind::Strings, "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")"),
+    flag(
+        "platform",
+        Kind::Strings,
+        "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    ),
 ];
 
 /// `docker save`.
 pub(crate) const SAVE: &[Flag] = &[
     flag("output", Kind::Str, "Write to a file, instead of STDOUT").short('o'),
-    flag("platform", Kind::Str, "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")"),
-];
-
-/// `docker image rm`.
-pub(crate) const IMAGE_RM: &[Flag] = &[
-    flag("force", Kind::Bool, "Force removal of the image").short('f'),
-    flag("no-prune", Kind::Bool, "Do not delete untagged parents"),
-    flag("platform", Kind::Strings, "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")"),
+    flag(
+        "platform",
+        Kind::Str,
+        "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    ),
 ];

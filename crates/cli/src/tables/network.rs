@@ -1,14 +1,18 @@
 //! Flags of the `network` commands: names, kinds, defaults and help as Docker 28 has them.
 
+use super::{FORMAT_LIST, FORMAT_OBJECT};
 use crate::flags::{Flag, Kind, flag};
 use crate::opts;
-use super::{FORMAT_LIST, FORMAT_OBJECT};
 
 /// `docker network connect`.
 pub(crate) const NETWORK_CONNECT: &[Flag] = &[
     flag("alias", Kind::Strings, "Add network-scoped alias for the container"),
     flag("driver-opt", Kind::Strings, "driver options for the network"),
-    flag("gw-priority", Kind::Int, "Highest gw-priority provides the default gateway. Accepts positive and negative values."),
+    flag(
+        "gw-priority",
+        Kind::Int,
+        "Highest gw-priority provides the default gateway. Accepts positive and negative values.",
+    ),
     flag("ip", Kind::Str, "IPv4 address (e.g., \"172.30.100.104\")"),
     flag("ip6", Kind::Str, "IPv6 address (e.g., \"2001:db8::33\")"),
     flag("link", Kind::List, "Add link to another container").check(opts::names::check_link),
@@ -18,7 +22,8 @@ pub(crate) const NETWORK_CONNECT: &[Flag] = &[
 /// `docker network create`.
 pub(crate) const NETWORK_CREATE: &[Flag] = &[
     flag("attachable", Kind::Bool, "Enable manual container attachment"),
-    flag("aux-address", Kind::Map, "Auxiliary IPv4 or IPv6 addresses used by Network driver").default("map[]"),
+    flag("aux-address", Kind::Map, "Auxiliary IPv4 or IPv6 addresses used by Network driver")
+        .default("map[]"),
     flag("config-from", Kind::Str, "The network from which to copy the configuration"),
     flag("config-only", Kind::Bool, "Create a configuration only network"),
     flag("driver", Kind::Str, "Driver to manage the Network").short('d').default("bridge"),
@@ -37,9 +42,8 @@ pub(crate) const NETWORK_CREATE: &[Flag] = &[
 ];
 
 /// `docker network disconnect`.
-pub(crate) const NETWORK_DISCONNECT: &[Flag] = &[
-    flag("force", Kind::Bool, "Force the container to disconnect from a network").short('f'),
-];
+pub(crate) const NETWORK_DISCONNECT: &[Flag] =
+    &[flag("force", Kind::Bool, "Force the container to disconnect from a network").short('f')];
 
 /// `docker network inspect`.
 pub(crate) const NETWORK_INSPECT: &[Flag] = &[
@@ -62,6 +66,5 @@ pub(crate) const NETWORK_PRUNE: &[Flag] = &[
 ];
 
 /// `docker network rm`.
-pub(crate) const NETWORK_RM: &[Flag] = &[
-    flag("force", Kind::Bool, "Do not error if the network does not exist").short('f'),
-];
+pub(crate) const NETWORK_RM: &[Flag] =
+    &[flag("force", Kind::Bool, "Do not error if the network does not exist").short('f')];

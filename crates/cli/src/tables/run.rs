@@ -5,15 +5,29 @@ use crate::opts;
 
 /// What `docker run` and `docker create` share.
 pub(crate) const CREATE_AND_RUN: &[Flag] = &[
-    flag("add-host", Kind::List, "Add a custom host-to-IP mapping (host:ip)").check(opts::names::check_extra_host),
-    flag("annotation", Kind::Map, "Add an annotation to the container (passed through to the OCI runtime)").default("map[]"),
-    flag("attach", Kind::List, "Attach to STDIN, STDOUT or STDERR").short('a').check(opts::names::check_attach),
-    flag("blkio-weight", Kind::Uint16, "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
-    flag("blkio-weight-device", Kind::List, "Block IO weight (relative device weight)").default("[]").check(check_weight),
+    flag("add-host", Kind::List, "Add a custom host-to-IP mapping (host:ip)")
+        .check(opts::names::check_extra_host),
+    flag("annotation", Kind::Map, "Add an annotation to the container (passed through to the OCI runtime)")
+        .default("map[]"),
+    flag("attach", Kind::List, "Attach to STDIN, STDOUT or STDERR")
+        .short('a')
+        .check(opts::names::check_attach),
+    flag(
+        "blkio-weight",
+        Kind::Uint16,
+        "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)",
+    ),
+    flag("blkio-weight-device", Kind::List, "Block IO weight (relative device weight)")
+        .default("[]")
+        .check(check_weight),
     flag("cap-add", Kind::List, "Add Linux capabilities"),
     flag("cap-drop", Kind::List, "Drop Linux capabilities"),
     flag("cgroup-parent", Kind::Str, "Optional parent cgroup for the container"),
-    flag("cgroupns", Kind::Str, "Cgroup namespace to use (host|private)\n'host':    Run the container in the Docker host's cgroup namespace\n'private': Run the container in its own private cgroup namespace\n'':        Use the cgroup namespace as configured by the\n           default-cgroupns-mode option on the daemon (default)"),
+    flag(
+        "cgroupns",
+        Kind::Str,
+        "Cgroup namespace to use (host|private)\n'host':    Run the container in the Docker host's cgroup namespace\n'private': Run the container in its own private cgroup namespace\n'':        Use the cgroup namespace as configured by the\n           default-cgroupns-mode option on the daemon (default)",
+    ),
     flag("cidfile", Kind::Str, "Write the container ID to the file"),
     flag("cpu-count", Kind::Int, "CPU count (Windows only)").windows(),
     flag("cpu-percent", Kind::Int, "CPU percent (Windows only)").windows(),
@@ -26,11 +40,20 @@ pub(crate) const CREATE_AND_RUN: &[Flag] = &[
     flag("cpuset-cpus", Kind::Str, "CPUs in which to allow execution (0-3, 0,1)"),
     flag("cpuset-mems", Kind::Str, "MEMs in which to allow execution (0-3, 0,1)"),
     flag("device", Kind::List, "Add a host device to the container"),
-    flag("device-cgroup-rule", Kind::List, "Add a rule to the cgroup allowed devices list").check(opts::device::check_cgroup_rule),
-    flag("device-read-bps", Kind::List, "Limit read rate (bytes per second) from a device").default("[]").check(check_bps),
-    flag("device-read-iops", Kind::List, "Limit read rate (IO per second) from a device").default("[]").check(check_iops),
-    flag("device-write-bps", Kind::List, "Limit write rate (bytes per second) to a device").default("[]").check(check_bps),
-    flag("device-write-iops", Kind::List, "Limit write rate (IO per second) to a device").default("[]").check(check_iops),
+    flag("device-cgroup-rule", Kind::List, "Add a rule to the cgroup allowed devices list")
+        .check(opts::device::check_cgroup_rule),
+    flag("device-read-bps", Kind::List, "Limit read rate (bytes per second) from a device")
+        .default("[]")
+        .check(check_bps),
+    flag("device-read-iops", Kind::List, "Limit read rate (IO per second) from a device")
+        .default("[]")
+        .check(check_iops),
+    flag("device-write-bps", Kind::List, "Limit write rate (bytes per second) to a device")
+        .default("[]")
+        .check(check_bps),
+    flag("device-write-iops", Kind::List, "Limit write rate (IO per second) to a device")
+        .default("[]")
+        .check(check_iops),
     flag("disable-content-trust", Kind::Bool, "Skip image verification").default("true"),
     flag("dns", Kind::List, "Set custom DNS servers").check(opts::names::check_ip),
     flag("dns-opt", Kind::List, "Set DNS options").hidden().same_as("dns-option"),
@@ -46,13 +69,22 @@ pub(crate) const CREATE_AND_RUN: &[Flag] = &[
     flag("health-cmd", Kind::Str, "Command to run to check health"),
     flag("health-interval", Kind::Duration, "Time between running the check (ms|s|m|h) (default 0s)"),
     flag("health-retries", Kind::Int, "Consecutive failures needed to report unhealthy"),
-    flag("health-start-interval", Kind::Duration, "Time between running the check during the start period (ms|s|m|h) (default 0s)"),
-    flag("health-start-period", Kind::Duration, "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)"),
+    flag(
+        "health-start-interval",
+        Kind::Duration,
+        "Time between running the check during the start period (ms|s|m|h) (default 0s)",
+    ),
+    flag(
+        "health-start-period",
+        Kind::Duration,
+        "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)",
+    ),
     flag("health-timeout", Kind::Duration, "Maximum time to allow one check to run (ms|s|m|h) (default 0s)"),
     flag("hostname", Kind::Str, "Container host name").short('h'),
     flag("init", Kind::Bool, "Run an init inside the container that forwards signals and reaps processes"),
     flag("interactive", Kind::Bool, "Keep STDIN open even if not attached").short('i'),
-    flag("io-maxbandwidth", Kind::Bytes, "Maximum IO bandwidth limit for the system drive (Windows only)").windows(),
+    flag("io-maxbandwidth", Kind::Bytes, "Maximum IO bandwidth limit for the system drive (Windows only)")
+        .windows(),
     flag("io-maxiops", Kind::Uint64, "Maximum IOps limit for the system drive (Windows only)").windows(),
     flag("ip", Kind::Str, "IPv4 address (e.g., 172.30.100.104)"),
     flag("ip6", Kind::Str, "IPv6 address (e.g., 2001:db8::33)"),
@@ -68,12 +100,18 @@ pub(crate) const CREATE_AND_RUN: &[Flag] = &[
     flag("mac-address", Kind::Str, "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     flag("memory", Kind::Bytes, "Memory limit").short('m'),
     flag("memory-reservation", Kind::Bytes, "Memory soft limit"),
-    flag("memory-swap", Kind::SwapBytes, "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
+    flag(
+        "memory-swap",
+        Kind::SwapBytes,
+        "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
+    ),
     flag("memory-swappiness", Kind::Int, "Tune container memory swappiness (0 to 100)").default("-1"),
     flag("mount", Kind::Mount, "Attach a filesystem mount to the container"),
     flag("name", Kind::Str, "Assign a name to the container"),
     flag("net", Kind::Network, "Connect a container to a network").hidden().same_as("network"),
-    flag("net-alias", Kind::List, "Add network-scoped alias for the container").hidden().same_as("network-alias"),
+    flag("net-alias", Kind::List, "Add network-scoped alias for the container")
+        .hidden()
+        .same_as("network-alias"),
     flag("network", Kind::Network, "Connect a container to a network"),
     flag("network-alias", Kind::List, "Add network-scoped alias for the container"),
     flag("no-healthcheck", Kind::Bool, "Disable any container-specified HEALTHCHECK"),
@@ -88,7 +126,11 @@ pub(crate) const CREATE_AND_RUN: &[Flag] = &[
     flag("quiet", Kind::Bool, "Suppress the pull output").short('q'),
     flag("read-only", Kind::Bool, "Mount the container's root filesystem as read only"),
     flag("restart", Kind::Str, "Restart policy to apply when a container exits").default("no"),
-    flag("rm", Kind::Bool, "Automatically remove the container and its associated anonymous volumes when it exits"),
+    flag(
+        "rm",
+        Kind::Bool,
+        "Automatically remove the container and its associated anonymous volumes when it exits",
+    ),
     flag("runtime", Kind::Str, "Runtime to use for this container"),
     flag("security-opt", Kind::List, "Security Options"),
     flag("shm-size", Kind::Bytes, "Size of /dev/shm"),
@@ -99,7 +141,8 @@ pub(crate) const CREATE_AND_RUN: &[Flag] = &[
     flag("tmpfs", Kind::List, "Mount a tmpfs directory"),
     flag("tty", Kind::Bool, "Allocate a pseudo-TTY").short('t'),
     flag("ulimit", Kind::Ulimit, "Ulimit options").default("[]"),
-    flag("use-api-socket", Kind::Bool, "Bind mount Docker API socket and required auth").refused("not implemented"),
+    flag("use-api-socket", Kind::Bool, "Bind mount Docker API socket and required auth")
+        .refused("not implemented"),
     flag("user", Kind::Str, "Username or UID (format: <name|uid>[:<group|gid>])").short('u'),
     flag("userns", Kind::Str, "User namespace to use"),
     flag("uts", Kind::Str, "UTS namespace to use"),
@@ -111,13 +154,15 @@ pub(crate) const CREATE_AND_RUN: &[Flag] = &[
 
 /// `docker create` alone.
 pub(crate) const CREATE: &[Flag] =
-    &[flag("pull", Kind::Str, "Pull image before creating (\"always\", \"|missing\", \"never\")").default("missing")];
+    &[flag("pull", Kind::Str, "Pull image before creating (\"always\", \"|missing\", \"never\")")
+        .default("missing")];
 
 /// `docker run` alone.
 pub(crate) const RUN: &[Flag] = &[
     flag("detach", Kind::Bool, "Run container in background and print container ID").short('d'),
     flag("detach-keys", Kind::Str, "Override the key sequence for detaching a container"),
-    flag("pull", Kind::Str, "Pull image before running (\"always\", \"missing\", \"never\")").default("missing"),
+    flag("pull", Kind::Str, "Pull image before running (\"always\", \"missing\", \"never\")")
+        .default("missing"),
     flag("sig-proxy", Kind::Bool, "Proxy received signals to the process").default("true"),
 ];
 

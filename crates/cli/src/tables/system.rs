@@ -1,7 +1,7 @@
 //! Flags of the `system` commands: names, kinds, defaults and help as Docker 28 has them.
 
-use crate::flags::{Flag, Kind, flag};
 use super::{FORMAT_LIST, FORMAT_OBJECT};
+use crate::flags::{Flag, Kind, flag};
 
 /// `docker events`.
 pub(crate) const EVENTS: &[Flag] = &[
@@ -12,9 +12,7 @@ pub(crate) const EVENTS: &[Flag] = &[
 ];
 
 /// `docker info`.
-pub(crate) const INFO: &[Flag] = &[
-    flag("format", Kind::Str, FORMAT_OBJECT).short('f'),
-];
+pub(crate) const INFO: &[Flag] = &[flag("format", Kind::Str, FORMAT_OBJECT).short('f')];
 
 /// `docker inspect`.
 pub(crate) const INSPECT: &[Flag] = &[
@@ -24,9 +22,7 @@ pub(crate) const INSPECT: &[Flag] = &[
 ];
 
 /// `docker version`.
-pub(crate) const VERSION: &[Flag] = &[
-    flag("format", Kind::Str, FORMAT_OBJECT).short('f'),
-];
+pub(crate) const VERSION: &[Flag] = &[flag("format", Kind::Str, FORMAT_OBJECT).short('f')];
 
 /// `docker system df`.
 pub(crate) const SYSTEM_DF: &[Flag] = &[

@@ -1,12 +1,13 @@
 //! Flags of the `volume` commands: names, kinds, defaults and help as Docker 28 has them.
 
+use super::{FORMAT_LIST, FORMAT_OBJECT};
 use crate::flags::{Flag, Kind, flag};
 use crate::opts;
-use super::{FORMAT_LIST, FORMAT_OBJECT};
 
 /// `docker volume create`.
 pub(crate) const VOLUME_CREATE: &[Flag] = &[
-    flag("availability", Kind::Str, "Cluster Volume availability (\"active\", \"pause\", \"drain\")").default("active"),
+    flag("availability", Kind::Str, "Cluster Volume availability (\"active\", \"pause\", \"drain\")")
+        .default("active"),
     flag("driver", Kind::Str, "Specify volume driver name").short('d').default("local"),
     flag("group", Kind::Str, "Cluster Volume group (cluster volumes)"),
     flag("label", Kind::List, "Set metadata for a volume").check(opts::names::check_label),
@@ -16,16 +17,19 @@ pub(crate) const VOLUME_CREATE: &[Flag] = &[
     flag("required-bytes", Kind::Bytes, "Maximum size of the Cluster Volume in bytes"),
     flag("scope", Kind::Str, "Cluster Volume access scope (\"single\", \"multi\")").default("single"),
     flag("secret", Kind::Map, "Cluster Volume secrets").default("map[]"),
-    flag("sharing", Kind::Str, "Cluster Volume access sharing (\"none\", \"readonly\", \"onewriter\", \"all\")").default("none"),
+    flag(
+        "sharing",
+        Kind::Str,
+        "Cluster Volume access sharing (\"none\", \"readonly\", \"onewriter\", \"all\")",
+    )
+    .default("none"),
     flag("topology-preferred", Kind::List, "A topology that the Cluster Volume would be preferred in"),
     flag("topology-required", Kind::List, "A topology that the Cluster Volume must be accessible from"),
     flag("type", Kind::Str, "Cluster Volume access type (\"mount\", \"block\")").default("block"),
 ];
 
 /// `docker volume inspect`.
-pub(crate) const VOLUME_INSPECT: &[Flag] = &[
-    flag("format", Kind::Str, FORMAT_OBJECT).short('f'),
-];
+pub(crate) const VOLUME_INSPECT: &[Flag] = &[flag("format", Kind::Str, FORMAT_OBJECT).short('f')];
 
 /// `docker volume ls`.
 pub(crate) const VOLUME_LS: &[Flag] = &[
@@ -43,6 +47,5 @@ pub(crate) const VOLUME_PRUNE: &[Flag] = &[
 ];
 
 /// `docker volume rm`.
-pub(crate) const VOLUME_RM: &[Flag] = &[
-    flag("force", Kind::Bool, "Force the removal of one or more volumes").short('f'),
-];
+pub(crate) const VOLUME_RM: &[Flag] =
+    &[flag("force", Kind::Bool, "Force the removal of one or more volumes").short('f')];

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
+use super::TemplateError;
 use super::funcs::{self, Functions};
 use super::parse::Template;
 use super::print;
 use super::tree::{Node, Operand, OperandKind, Pipe, command_text};
 use super::value::{Record, Value, omitted_field};
-use super::TemplateError;
 
 /// Nested `{{template}}` calls beyond this are taken for endless ones, as in Go.
 const DEPTH_MAX: usize = 1_000;
@@ -85,7 +85,14 @@ impl State<'_> {
         Ok(Flow::On)
     }
 
-    fn branch(&mut self, dot: &Value, pipe: &Pipe, body: &[Node], otherwise: &[Node], with: bool) -> Result<Flow> {
+    fn branch(
+        &mut self,
+        dot: &Value,
+        pipe: &Pipe,
+        body: &[Node],
+        otherwise: &[Node],
+        with: bool,
+    ) -> Result<Flow> {
         let scope = self.variables.len();
         let value = self.pipe(dot, pipe)?;
         let flow = match (value.is_true(), with) {
@@ -101,9 +108,11 @@ impl State<'_> {
         let scope = self.variables.len();
         let value = self.commands(dot, pipe)?;
         let entries: Vec<(Value, Value)> = match &value {
-            Value::List(items) => {
-                items.iter().enumerate().map(|(index, item)| (Value::Int(index as i128), item.clone())).collect()
-            }
+            Value::List(items) => items
+                .iter()
+                .enumerate()
+                .map(|(index, item)| (Value::Int(index as i128), item.clone()))
+                .collect(),
             Value::Map(_) | Value::Record(_) => {
                 print::sorted(&value).into_iter().map(|(key, value)| (key.into(), value.clone())).collect()
             }
@@ -214,7 +223,11 @@ impl State<'_> {
     }
 
     fn variable(&self, name: &str) -> Value {
-        self.variables.iter().rev().find(|(key, _)| key == name).map_or(Value::Missing, |(_, value)| value.clone())
+        self.variables
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map_or(Value::Missing, |(_, value)| value.clone())
     }
 
     fn operand(&mut self, dot: &Value, operand: &Operand) -> Result<Value> {
@@ -235,7 +248,9 @@ impl State<'_> {
                 let value = self.operand(dot, inner)?;
                 self.fields(dot, &value, operand, names, &[], None)?
             }
-            OperandKind::Function(name) => self.function(dot, operand, name, std::slice::from_ref(operand), None)?,
+            OperandKind::Function(name) => {
+                self.function(dot, operand, name, std::slice::from_ref(operand), None)?
+            }
         })
     }
 
@@ -263,7 +278,8 @@ impl State<'_> {
                         }
                         values.extend(last.clone());
                     }
-                    let called = method(&values).map_err(|why| self.error(node.at, &node.to_string(), &why))?;
+                    let called =
+                        method(&values).map_err(|why| self.error(node.at, &node.to_string(), &why))?;
                     if index + 1 == names.len() {
                         return Ok(called);
                     }
@@ -291,11 +307,14 @@ impl State<'_> {
                 None if record.type_name.is_empty() => fail(format!("map has no entry for key {name:?}")),
                 None => fail(format!("can't evaluate field {name} in type {}", record.type_name)),
             },
-            Value::Map(entries) => {
-                Ok(entries.iter().find(|(key, _)| key == name).map_or(Value::Missing, |(_, value)| value.clone()))
-            }
+            Value::Map(entries) => Ok(entries
+                .iter()
+                .find(|(key, _)| key == name)
+                .map_or(Value::Missing, |(_, value)| value.clone())),
             Value::NilMap | Value::Missing => Ok(Value::Missing),
-            Value::Nil if omitted_field(previous).is_some() => fail(format!("map has no entry for key {previous:?}")),
+            Value::Nil if omitted_field(previous).is_some() => {
+                fail(format!("map has no entry for key {previous:?}"))
+            }
             Value::Nil | Value::NilList => fail(format!("nil data; no entry for key {name:?}")),
             other => fail(format!("can't evaluate field {name} in type {}", funcs::type_name(other))),
         }
@@ -346,7 +365,8 @@ impl State<'_> {
 
 /// A field by its name in JSON or in Go, or one that JSON leaves out.
 fn find(record: &Rc<Record>, name: &str) -> Option<Value> {
-    let by_name = |name: &str| record.fields.iter().find(|field| field.name == name).map(|field| field.value.clone());
+    let by_name =
+        |name: &str| record.fields.iter().find(|field| field.name == name).map(|field| field.value.clone());
     let in_json = match name {
         "ID" => "Id",
         "HostIP" => "HostIp",

@@ -84,7 +84,9 @@ pub(super) fn type_name(value: &Value) -> &'static str {
 pub(super) fn call(name: &str, args: &[Value], functions: Functions) -> Called {
     let heading = functions == Functions::Heading;
     match name {
-        "json" | "split" | "join" | "title" | "lower" | "upper" | "truncate" if heading => Ok(args[0].clone()),
+        "json" | "split" | "join" | "title" | "lower" | "upper" | "truncate" if heading => {
+            Ok(args[0].clone())
+        }
         "json" => Ok(print::json(&args[0]).into()),
         "split" => {
             let (text, separator) = (text(args, 0)?, text(args, 1)?);
@@ -100,7 +102,8 @@ pub(super) fn call(name: &str, args: &[Value], functions: Functions) -> Called {
         "upper" => Ok(text(args, 0)?.to_uppercase().into()),
         "pad" => {
             let text = text(args, 0)?;
-            let blanks = |index| integer(args, index).map(|count| " ".repeat(usize::try_from(count).unwrap_or(0)));
+            let blanks =
+                |index| integer(args, index).map(|count| " ".repeat(usize::try_from(count).unwrap_or(0)));
             Ok(if text.is_empty() { "".into() } else { format!("{}{text}{}", blanks(1)?, blanks(2)?).into() })
         }
         "truncate" => {
@@ -219,22 +222,28 @@ fn index(args: &[Value]) -> Called {
     for key in &args[1..] {
         value = match (&value, key) {
             (Value::Missing | Value::Nil, _) => return failed("index of untyped nil"),
-            (Value::List(items), Value::Int(at)) => match usize::try_from(*at).ok().and_then(|at| items.get(at)) {
-                Some(item) => item.clone(),
-                None => return failed(format!("index out of range: {at}")),
-            },
+            (Value::List(items), Value::Int(at)) => {
+                match usize::try_from(*at).ok().and_then(|at| items.get(at)) {
+                    Some(item) => item.clone(),
+                    None => return failed(format!("index out of range: {at}")),
+                }
+            }
             (Value::NilList, Value::Int(at)) => return failed(format!("index out of range: {at}")),
-            (Value::Str(text), Value::Int(at)) => match usize::try_from(*at).ok().and_then(|at| text.as_bytes().get(at)) {
-                Some(byte) => Value::Int((*byte).into()),
-                None => return failed(format!("index out of range: {at}")),
-            },
+            (Value::Str(text), Value::Int(at)) => {
+                match usize::try_from(*at).ok().and_then(|at| text.as_bytes().get(at)) {
+                    Some(byte) => Value::Int((*byte).into()),
+                    None => return failed(format!("index out of range: {at}")),
+                }
+            }
             (Value::List(_) | Value::NilList | Value::Str(_), other) => {
                 return failed(format!("cannot index slice/array with type {}", type_name(other)));
             }
-            (Value::Map(entries), Value::Str(name)) => match entries.iter().find(|(key, _)| **key == **name) {
-                Some((_, value)) => value.clone(),
-                None => zero_like(entries.first().map(|(_, value)| value)),
-            },
+            (Value::Map(entries), Value::Str(name)) => {
+                match entries.iter().find(|(key, _)| **key == **name) {
+                    Some((_, value)) => value.clone(),
+                    None => zero_like(entries.first().map(|(_, value)| value)),
+                }
+            }
             (Value::NilMap, Value::Str(_)) => zero_like(None),
             (Value::Record(record), Value::Str(name)) => {
                 match record.fields.iter().find(|field| *field.name == **name) {
@@ -301,7 +310,9 @@ fn compare(a: &Value, b: &Value) -> Result<Option<Ordering>, CallError> {
 }
 
 fn ordered(args: &[Value], test: fn(Ordering) -> bool) -> Called {
-    if let (Value::Bool(_) | Value::Nil | Value::Missing, _) | (_, Value::Bool(_) | Value::Nil | Value::Missing) = (&args[0], &args[1]) {
+    if let (Value::Bool(_) | Value::Nil | Value::Missing, _)
+    | (_, Value::Bool(_) | Value::Nil | Value::Missing) = (&args[0], &args[1])
+    {
         return failed("invalid type for comparison");
     }
     Ok(Value::Bool(compare(&args[0], &args[1])?.is_some_and(test)))
@@ -311,7 +322,8 @@ fn ordered(args: &[Value], test: fn(Ordering) -> bool) -> Called {
 fn sprint(args: &[Value]) -> String {
     let mut out = String::new();
     for (index, value) in args.iter().enumerate() {
-        let both_plain = index > 0 && !matches!(args[index - 1], Value::Str(_)) && !matches!(value, Value::Str(_));
+        let both_plain =
+            index > 0 && !matches!(args[index - 1], Value::Str(_)) && !matches!(value, Value::Str(_));
         if both_plain {
             out.push(' ');
         }
@@ -357,7 +369,8 @@ fn sprintf(format: &str, args: &[Value]) -> String {
         }
     }
     out.push_str(rest);
-    let extra: Vec<String> = args.map(|value| format!("{}={}", type_name(value), print::plain(value))).collect();
+    let extra: Vec<String> =
+        args.map(|value| format!("{}={}", type_name(value), print::plain(value))).collect();
     if !extra.is_empty() {
         out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
     }
@@ -385,7 +398,8 @@ fn pad(out: &mut String, text: &str, flags: &str, width: usize, value: &Value) {
 }
 
 fn verb_text(verb: char, value: &Value, flags: &str, precision: Option<usize>) -> String {
-    let sign = |text: String| if flags.contains('+') && !text.starts_with('-') { format!("+{text}") } else { text };
+    let sign =
+        |text: String| if flags.contains('+') && !text.starts_with('-') { format!("+{text}") } else { text };
     match (verb, value) {
         ('T', value) => type_name(value).to_owned(),
         ('q', Value::Str(text)) => crate::flags::go_quote(text),
@@ -414,14 +428,20 @@ fn verb_text(verb: char, value: &Value, flags: &str, precision: Option<usize>) -
             None => sign(print::float(*value)),
         },
         ('v', value) => print::plain(value),
-        ('s' | 'd', Value::List(_) | Value::Map(_) | Value::Record(_) | Value::NilList | Value::NilMap) => print::plain(value),
+        ('s' | 'd', Value::List(_) | Value::Map(_) | Value::Record(_) | Value::NilList | Value::NilMap) => {
+            print::plain(value)
+        }
         ('s' | 'd' | 'q' | 't' | 'x' | 'f', Value::Nil | Value::Missing) => format!("%!{verb}(<nil>)"),
         (verb, value) => format!("%!{verb}({}={})", type_name(value), print::plain(value)),
     }
 }
 
 fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('\'', "&#39;").replace('"', "&#34;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('\'', "&#39;")
+        .replace('"', "&#34;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 fn js(text: &str) -> String {

@@ -37,6 +37,11 @@ impl Template {
         }
     }
 
+    /// Whether it shows its value as a whole, as `{{json .}}` does.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.source.contains(" .}}") || self.source.contains("{{.}}") || self.source.contains("{{ . }}")
+    }
+
     /// Whether any part of it names the field, as in `.Size`.
     pub(crate) fn uses_field(&self, name: &str) -> bool {
         let dotted = format!(".{name}");

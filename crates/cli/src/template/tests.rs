@@ -25,7 +25,10 @@ fn actions_show_values_as_go_does() {
         ("{{.State.Status}}{{.State.Running}}", "runningtrue"),
         ("{{.ID}}", "abc"),
         ("{{.Mounts}}", "[{bind  /s /d   true rprivate}]"),
-        ("{{json .Mounts}}", r#"[{"Type":"bind","Source":"/s","Destination":"/d","Mode":"","RW":true,"Propagation":"rprivate"}]"#),
+        (
+            "{{json .Mounts}}",
+            r#"[{"Type":"bind","Source":"/s","Destination":"/d","Mode":"","RW":true,"Propagation":"rprivate"}]"#,
+        ),
         ("{{.HostConfig.PortBindings}}", "map[80/tcp:[{ 8080}]]"),
         ("{{.HostConfig.OomKillDisable}}", "<nil>"),
         ("{{json .Labels}} {{json .Nothing}}", r#"{"z":"1","a":"2"} null"#),
@@ -89,9 +92,18 @@ fn errors_are_said_in_gos_words() {
             "{{.NoSuchField}}",
             "template: :1:2: executing \"\" at <.NoSuchField>: map has no entry for key \"NoSuchField\"",
         ),
-        ("{{.State.Foo}}", "template: :1:8: executing \"\" at <.State.Foo>: map has no entry for key \"Foo\""),
-        ("{{.Name.Foo}}", "template: :1:7: executing \"\" at <.Name.Foo>: can't evaluate field Foo in type string"),
-        ("{{index .Args 5}}", "template: :1:2: executing \"\" at <index .Args 5>: error calling index: index out of range: 5"),
+        (
+            "{{.State.Foo}}",
+            "template: :1:8: executing \"\" at <.State.Foo>: map has no entry for key \"Foo\"",
+        ),
+        (
+            "{{.Name.Foo}}",
+            "template: :1:7: executing \"\" at <.Name.Foo>: can't evaluate field Foo in type string",
+        ),
+        (
+            "{{index .Args 5}}",
+            "template: :1:2: executing \"\" at <index .Args 5>: error calling index: index out of range: 5",
+        ),
         ("{{nosuch .Args}}", "template: :1: function \"nosuch\" not defined"),
         ("{{.Name", "template: :1: unclosed action"),
         ("{{if .Name}}x", "template: :1: unexpected EOF"),
@@ -99,9 +111,18 @@ fn errors_are_said_in_gos_words() {
         ("{{}}", "template: :1: missing value for command"),
         ("{{$x}}", "template: :1: undefined variable \"$x\""),
         ("{{len 3}}", "template: :1:2: executing \"\" at <len 3>: error calling len: len of type int"),
-        ("{{upper 3}}", "template: :1:8: executing \"\" at <3>: wrong type for value; expected string; got int"),
-        ("{{eq .Count \"a\"}}", "template: :1:2: executing \"\" at <eq .Count \"a\">: error calling eq: incompatible types for comparison"),
-        ("{{upper}}", "template: :1:2: executing \"\" at <upper>: wrong number of args for upper: want 1 got 0"),
+        (
+            "{{upper 3}}",
+            "template: :1:8: executing \"\" at <3>: wrong type for value; expected string; got int",
+        ),
+        (
+            "{{eq .Count \"a\"}}",
+            "template: :1:2: executing \"\" at <eq .Count \"a\">: error calling eq: incompatible types for comparison",
+        ),
+        (
+            "{{upper}}",
+            "template: :1:2: executing \"\" at <upper>: wrong number of args for upper: want 1 got 0",
+        ),
     ] {
         assert_eq!(apply(template), format!("ERROR {expect}"), "{template}");
     }
@@ -110,7 +131,11 @@ fn errors_are_said_in_gos_words() {
 #[test]
 fn rows_are_json_objects_with_sorted_keys_and_escaped_html() {
     let labels = [("k".to_owned(), "v".to_owned())].into();
-    let row = Value::row_with_labels("*formatter.ContainerContext", vec![("Names", "x".into()), ("Command", "\"a && b\"".into())], labels);
+    let row = Value::row_with_labels(
+        "*formatter.ContainerContext",
+        vec![("Names", "x".into()), ("Command", "\"a && b\"".into())],
+        labels,
+    );
     let apply = |template: &str| Template::parse(template).unwrap().execute(&row, Functions::Data);
     assert_eq!(apply("{{json .}}").unwrap(), r#"{"Command":"\"a \u0026\u0026 b\"","Names":"x"}"#);
     assert_eq!(apply("{{.Label \"k\"}}|{{.Label \"n\"}}").unwrap(), "v|");

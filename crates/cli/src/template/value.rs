@@ -72,12 +72,20 @@ impl From<String> for Value {
 impl Value {
     /// A row of a table: every column by name, in Go a struct with one method per column.
     pub(crate) fn row(type_name: &'static str, columns: Vec<(&str, String)>) -> Self {
-        let fields = columns.into_iter().map(|(name, text)| Field { name: name.to_owned(), value: text.into(), omitted: false });
+        let fields = columns.into_iter().map(|(name, text)| Field {
+            name: name.to_owned(),
+            value: text.into(),
+            omitted: false,
+        });
         Self::Record(Rc::new(Record { type_name, fields: fields.collect(), is_row: true }))
     }
 
     /// The same row with a method `Label NAME`.
-    pub(crate) fn row_with_labels(type_name: &'static str, columns: Vec<(&str, String)>, labels: BTreeMap<String, String>) -> Self {
+    pub(crate) fn row_with_labels(
+        type_name: &'static str,
+        columns: Vec<(&str, String)>,
+        labels: BTreeMap<String, String>,
+    ) -> Self {
         let method: Method = Rc::new(move |args| match args {
             [Self::Str(name)] => Ok(labels.get(&**name).cloned().unwrap_or_default().into()),
             _ => Err(format!("wrong number of args for Label: want 1 got {}", args.len())),
@@ -88,6 +96,20 @@ impl Value {
             .collect();
         fields.push(Field { name: "Label".to_owned(), value: Self::Method(method), omitted: true });
         Self::Record(Rc::new(Record { type_name, fields, is_row: true }))
+    }
+
+    /// The same struct with another value in one field.
+    pub(crate) fn record_with(record: &Record, name: &str, value: Value) -> Self {
+        let fields = record.fields.iter().map(|field| Field {
+            name: field.name.clone(),
+            value: if field.name == name { value.clone() } else { field.value.clone() },
+            omitted: field.omitted,
+        });
+        Self::Record(Rc::new(Record {
+            type_name: record.type_name,
+            fields: fields.collect(),
+            is_row: record.is_row,
+        }))
     }
 
     /// A document of the API, as Docker's client sees it after decoding it into Go's types.
@@ -112,24 +134,73 @@ impl Value {
 
 /// Objects under these names are Go maps, with keys of the user's; all others are structs.
 const MAPS: [&str; 24] = [
-    "Labels", "Volumes", "ExposedPorts", "PortBindings", "Ports", "Networks", "Options", "Sysctls", "Tmpfs", "StorageOpt",
-    "Annotations", "DriverOpts", "Data", "Containers", "Status", "AuxiliaryAddresses", "Annotation", "Runtimes",
-    "IndexConfigs", "Attributes", "Spec", "Details", "UsageData", "Services",
+    "Labels",
+    "Volumes",
+    "ExposedPorts",
+    "PortBindings",
+    "Ports",
+    "Networks",
+    "Options",
+    "Sysctls",
+    "Tmpfs",
+    "StorageOpt",
+    "Annotations",
+    "DriverOpts",
+    "Data",
+    "Containers",
+    "Status",
+    "AuxiliaryAddresses",
+    "Annotation",
+    "Runtimes",
+    "IndexConfigs",
+    "Attributes",
+    "Spec",
+    "Details",
+    "UsageData",
+    "Services",
 ];
 /// Nulls under these names are Go pointers; others are lists, or maps if named above.
 const POINTERS: [&str; 20] = [
-    "OomKillDisable", "PidsLimit", "MemorySwappiness", "Init", "IPAMConfig", "Health", "Healthcheck", "StopTimeout",
-    "SizeRw", "SizeRootFs", "BindOptions", "VolumeOptions", "TmpfsOptions", "ImageOptions", "Swarm", "Cluster",
-    "RemoteManagers", "Descriptor", "State", "ClusterVolume",
+    "OomKillDisable",
+    "PidsLimit",
+    "MemorySwappiness",
+    "Init",
+    "IPAMConfig",
+    "Health",
+    "Healthcheck",
+    "StopTimeout",
+    "SizeRw",
+    "SizeRootFs",
+    "BindOptions",
+    "VolumeOptions",
+    "TmpfsOptions",
+    "ImageOptions",
+    "Swarm",
+    "Cluster",
+    "RemoteManagers",
+    "Descriptor",
+    "State",
+    "ClusterVolume",
 ];
 
 /// Fields that Docker's types have and its JSON leaves out when they are empty.
 pub(super) fn omitted_field(name: &str) -> Option<Value> {
     Some(match name {
-        "Health" | "Healthcheck" | "StopTimeout" | "Init" | "SizeRw" | "SizeRootFs" | "ImageManifestDescriptor"
-        | "BindOptions" | "VolumeOptions" | "TmpfsOptions" | "ImageOptions" | "ClusterVolume" | "UsageData" => Value::Nil,
-        "StopSignal" | "MacAddress" | "Runtime" | "Variant" | "OsVersion" | "DockerVersion" | "Parent" | "Comment"
-        | "Author" | "Container" | "CreatedAt" | "Propagation" | "CPUCfsPeriod" => "".into(),
+        "Health"
+        | "Healthcheck"
+        | "StopTimeout"
+        | "Init"
+        | "SizeRw"
+        | "SizeRootFs"
+        | "ImageManifestDescriptor"
+        | "BindOptions"
+        | "VolumeOptions"
+        | "TmpfsOptions"
+        | "ImageOptions"
+        | "ClusterVolume"
+        | "UsageData" => Value::Nil,
+        "StopSignal" | "MacAddress" | "Runtime" | "Variant" | "OsVersion" | "DockerVersion" | "Parent"
+        | "Comment" | "Author" | "Container" | "CreatedAt" | "Propagation" | "CPUCfsPeriod" => "".into(),
         "ExposedPorts" | "Tmpfs" | "StorageOpt" | "Sysctls" | "Annotations" | "Status" => Value::NilMap,
         "Mounts" | "Shell" | "Services" => Value::NilList,
         "KernelMemory" | "KernelMemoryTCP" | "VirtualSize" => Value::Int(0),
@@ -139,7 +210,8 @@ pub(super) fn omitted_field(name: &str) -> Option<Value> {
 }
 
 fn convert(json: &Json, name: &str, parent: &str) -> Value {
-    let is_map = MAPS.contains(&name) && !(name == "Data" && parent.is_empty()) || (name == "Config" && parent == "LogConfig");
+    let is_map = MAPS.contains(&name) && !(name == "Data" && parent.is_empty())
+        || (name == "Config" && parent == "LogConfig");
     match json {
         Json::Null if is_map => Value::NilMap,
         Json::Null if POINTERS.contains(&name) => Value::Nil,
@@ -152,7 +224,9 @@ fn convert(json: &Json, name: &str, parent: &str) -> Value {
         },
         Json::String(text) => text.as_str().into(),
         // Elements of a list are of one kind; a null among them would be a pointer.
-        Json::Array(items) => Value::List(Rc::new(items.iter().map(|item| convert(item, "", name)).collect())),
+        Json::Array(items) => {
+            Value::List(Rc::new(items.iter().map(|item| convert(item, "", name)).collect()))
+        }
         Json::Object(object) if is_map => {
             let entry = |(key, value): (&String, &Json)| (key.clone(), convert(value, "", name));
             Value::Map(Rc::new(object.iter().map(entry).collect()))
@@ -160,9 +234,15 @@ fn convert(json: &Json, name: &str, parent: &str) -> Value {
         Json::Object(object) => {
             let mut fields: Vec<Field> = object
                 .iter()
-                .map(|(key, value)| Field { name: key.clone(), value: convert(value, key, name), omitted: false })
+                .map(|(key, value)| Field {
+                    name: key.clone(),
+                    value: convert(value, key, name),
+                    omitted: false,
+                })
                 .collect();
-            if parent == "Mounts" || name.is_empty() && object.contains_key("Destination") && object.contains_key("RW") {
+            if parent == "Mounts"
+                || name.is_empty() && object.contains_key("Destination") && object.contains_key("RW")
+            {
                 complete_mount_point(&mut fields);
             }
             Value::Record(Rc::new(Record { type_name: "", fields, is_row: false }))

@@ -1,0 +1,335 @@
+//! `docker system df` and `docker stats`.
+
+use std::io::BufReader;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use types::ImageRef;
+use wire::client::{Client, Payload, Query, path_escape};
+
+use super::{images, ps, volumes};
+use crate::context::Context;
+use crate::flags::Parsed;
+use crate::format::table::Table;
+use crate::format::text::short_id;
+use crate::format::units::{bytes_size, human_size, human_size_with};
+use crate::template::Value;
+use crate::{Failure, Outcome, print};
+
+const USAGE_ROW: &str = "*formatter.diskUsageContainersContext";
+const STATS_ROW: &str = "*container.statsContext";
+const STATS_TABLE: &str = "table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}";
+const NO_VALUE: &str = "--";
+/// Between two pictures of a running display.
+const REFRESH: Duration = Duration::from_millis(500);
+
+fn list<'a>(usage: &'a Json, key: &str) -> &'a [Json] {
+    usage[key].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn number(object: &Json, key: &str) -> i64 {
+    object[key].as_i64().unwrap_or(0)
+}
+
+/// `docker system df`.
+pub(crate) fn df(context: &Context, parsed: &Parsed) -> Outcome {
+    let usage = context.client()?.get("/system/df", &Query::new())?;
+    let format = parsed.text("format");
+    if parsed.on("verbose") {
+        if !matches!(format, "" | "table") {
+            return Err(Failure::new("the verbose form of system df with a format is not implemented"));
+        }
+        return df_verbose(&usage);
+    }
+    let format = match format {
+        "" | "table" => "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
+        format => format,
+    };
+    let headings = vec![
+        ("Type", "TYPE"),
+        ("TotalCount", "TOTAL"),
+        ("Active", "ACTIVE"),
+        ("Size", "SIZE"),
+        ("Reclaimable", "RECLAIMABLE"),
+    ];
+    Table { format, headings }.print(&summary(&usage))
+}
+
+fn usage_row(kind: &str, total: usize, active: usize, size: i64, reclaimable: i64, percent: bool) -> Value {
+    let free = human_size(reclaimable as f64);
+    let free = if percent && size > 0 { format!("{free} ({}%)", reclaimable * 100 / size) } else { free };
+    Value::row(
+        USAGE_ROW,
+        vec![
+            ("Type", kind.to_owned()),
+            ("TotalCount", total.to_string()),
+            ("Active", active.to_string()),
+            ("Size", human_size(size as f64)),
+            ("Reclaimable", free),
+        ],
+    )
+}
+
+fn summary(usage: &Json) -> Vec<Value> {
+    let images = list(usage, "Images");
+    let layers = number(usage, "LayersSize");
+    let used: i64 = images
+        .iter()
+        .filter(|image| {
+            number(image, "Containers") != 0
+                && number(image, "Size") != -1
+                && number(image, "SharedSize") != -1
+        })
+        .map(|image| number(image, "Size") - number(image, "SharedSize"))
+        .sum();
+    let active_images = images.iter().filter(|image| number(image, "Containers") > 0).count();
+
+    let containers = list(usage, "Containers");
+    let is_active = |container: &&Json| {
+        let state = container["State"].as_str().unwrap_or_default();
+        ["running", "paused", "restarting"].iter().any(|active| state.contains(active))
+    };
+    let active: Vec<&Json> = containers.iter().filter(is_active).collect();
+    let size: i64 = containers.iter().map(|container| number(container, "SizeRw")).sum();
+    let busy: i64 = active.iter().map(|container| number(container, "SizeRw")).sum();
+
+    let volumes = list(usage, "Volumes");
+    let known =
+        || volumes.iter().map(|volume| &volume["UsageData"]).filter(|data| number(data, "Size") != -1);
+    let volume_size: i64 = known().map(|data| number(data, "Size")).sum();
+    let unused: i64 =
+        known().filter(|data| number(data, "RefCount") == 0).map(|data| number(data, "Size")).sum();
+    let in_use = volumes.iter().filter(|volume| number(&volume["UsageData"], "RefCount") > 0).count();
+
+    let cache = list(usage, "BuildCache");
+    let own = |item: &&Json| item["Shared"] != true;
+    let cache_size: i64 = cache.iter().filter(own).map(|item| number(item, "Size")).sum();
+    let cache_busy: i64 =
+        cache.iter().filter(own).filter(|item| item["InUse"] == true).map(|item| number(item, "Size")).sum();
+    let cache_active = cache.iter().filter(|item| item["InUse"] == true).count();
+    vec![
+        usage_row("Images", images.len(), active_images, layers, layers - used, true),
+        usage_row("Containers", containers.len(), active.len(), size, size - busy, true),
+        usage_row("Local Volumes", volumes.len(), in_use, volume_size, unused, true),
+        usage_row("Build Cache", cache.len(), cache_active, cache_size, cache_size - cache_busy, false),
+    ]
+}
+
+fn df_verbose(usage: &Json) -> Outcome {
+    let image_rows: Vec<Value> = list(usage, "Images")
+        .iter()
+        .map(|image| {
+            let first = image["RepoTags"][0].as_str().and_then(|text| text.parse::<ImageRef>().ok());
+            let (repository, tag) = match &first {
+                Some(reference) => (reference.familiar_repository(), reference.tag().unwrap_or("<none>")),
+                None => ("<none>".to_owned(), "<none>"),
+            };
+            images::row(image, &repository, tag, "", true)
+        })
+        .collect();
+    let container_rows: Vec<Value> = list(usage, "Containers")
+        .iter()
+        .map(|container| {
+            let mut container = container.clone();
+            // The size of the image below it has its own table.
+            container["SizeRootFs"] = Json::from(0);
+            ps::row(&container, true)
+        })
+        .collect();
+    let volume_rows: Vec<Value> = list(usage, "Volumes").iter().map(volumes::row).collect();
+    let image_format = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}";
+    let container_format = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}";
+    print("Images space usage:\n\n");
+    Table { format: image_format, headings: images::headings() }.print(&image_rows)?;
+    print("\nContainers space usage:\n\n");
+    Table { format: container_format, headings: ps::headings() }.print(&container_rows)?;
+    print("\nLocal Volumes space usage:\n\n");
+    Table { format: "table {{.Name}}\t{{.Links}}\t{{.Size}}", headings: volumes::headings() }
+        .print(&volume_rows)?;
+    let cache: i64 = list(usage, "BuildCache").iter().map(|item| number(item, "Size")).sum();
+    print(&format!("\nBuild cache usage: {}\n\n", human_size(cache as f64)));
+    let headings = vec![
+        ("ID", "CACHE ID"),
+        ("CacheType", "CACHE TYPE"),
+        ("Size", "SIZE"),
+        ("CreatedSince", "CREATED"),
+        ("LastUsedSince", "LAST USED"),
+        ("UsageCount", "USAGE"),
+        ("Shared", "SHARED"),
+    ];
+    let format = "table {{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}";
+    Table { format, headings }.print(&[])
+}
+
+/// One container in the display, with the last figures that came.
+struct Watched {
+    name: String,
+    figures: Mutex<Option<Json>>,
+    /// Why there are none.
+    error: Mutex<Option<String>>,
+    ended: Mutex<bool>,
+}
+
+/// `docker stats`.
+pub(crate) fn stats(context: &Context, parsed: &Parsed) -> Outcome {
+    let client = context.client()?;
+    let stream = !parsed.on("no-stream");
+    let mut names = parsed.args.clone();
+    if names.is_empty() {
+        let all = client.get("/containers/json", &Query::new().flag("all", parsed.on("all")))?;
+        let ids = all.as_array().into_iter().flatten().filter_map(|container| container["Id"].as_str());
+        names = ids.map(str::to_owned).collect();
+    } else {
+        for name in &names {
+            client.get(&format!("/containers/{}/json", path_escape(name)), &Query::new())?;
+        }
+    }
+    let watched: Vec<Arc<Watched>> = names
+        .into_iter()
+        .map(|name| {
+            Arc::new(Watched {
+                name,
+                figures: Mutex::new(None),
+                error: Mutex::new(None),
+                ended: Mutex::new(false),
+            })
+        })
+        .collect();
+    client.version()?;
+    let (first, all_first) = mpsc::channel();
+    for entry in &watched {
+        let (client, entry, first) = (Arc::clone(client), Arc::clone(entry), first.clone());
+        thread::spawn(move || collect(&client, &entry, stream, &first));
+    }
+    drop(first);
+    // Each thread reports once, with its first figures or when it fails.
+    for _ in &watched {
+        let _ = all_first.recv();
+    }
+    let mine = &context.config().stats_format;
+    let format = match parsed.text("format") {
+        "" if !mine.is_empty() => mine,
+        "" | "table" => STATS_TABLE,
+        format => format,
+    };
+    let trunc = !parsed.on("no-trunc");
+    let headings = vec![
+        ("Container", "CONTAINER"),
+        ("Name", "NAME"),
+        ("ID", "CONTAINER ID"),
+        ("CPUPerc", "CPU %"),
+        ("MemUsage", "MEM USAGE / LIMIT"),
+        ("MemPerc", "MEM %"),
+        ("NetIO", "NET I/O"),
+        ("BlockIO", "BLOCK I/O"),
+        ("PIDs", "PIDS"),
+    ];
+    let table = Table { format, headings };
+    if !stream {
+        let errors: Vec<String> = watched
+            .iter()
+            .filter_map(|entry| entry.error.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .collect();
+        Failure::join(errors)?;
+    }
+    loop {
+        let shown: Vec<&Arc<Watched>> = watched
+            .iter()
+            .filter(|entry| !*entry.ended.lock().unwrap_or_else(PoisonError::into_inner))
+            .collect();
+        let rows: Vec<Value> = shown.iter().map(|entry| stats_row(entry, trunc)).collect();
+        let text = table.render(&rows)?;
+        if !stream {
+            print(&text);
+            return Ok(());
+        }
+        // Home, each line cleared to its end, and everything below it.
+        print(&format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")));
+        if shown.is_empty() {
+            return Ok(());
+        }
+        thread::sleep(REFRESH);
+    }
+}
+
+fn collect(client: &Client, entry: &Watched, stream: bool, first: &mpsc::Sender<()>) {
+    let query = Query::new().with("stream", if stream { "1" } else { "0" });
+    let path = format!("/containers/{}/stats", path_escape(&entry.name));
+    match client.send("GET", &path, &query, &[], Payload::Empty) {
+        Err(error) => {
+            *entry.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        }
+        Ok(answer) => {
+            for figures in serde_json::Deserializer::from_reader(BufReader::new(answer)).into_iter::<Json>() {
+                let Ok(figures) = figures else { break };
+                *entry.figures.lock().unwrap_or_else(PoisonError::into_inner) = Some(figures);
+                // Nobody listens any more after the first.
+                let _ = first.send(());
+            }
+        }
+    }
+    *entry.ended.lock().unwrap_or_else(PoisonError::into_inner) = stream;
+    let _ = first.send(());
+}
+
+fn stats_row(entry: &Watched, trunc: bool) -> Value {
+    let figures = entry.figures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let Some(figures) = figures else {
+        let id = if trunc { short_id(&entry.name) } else { &entry.name };
+        let mut columns = vec![("Container", entry.name.clone()), ("ID", id.to_owned())];
+        columns.extend(
+            ["Name", "CPUPerc", "MemPerc", "NetIO", "BlockIO", "PIDs"]
+                .map(|name| (name, NO_VALUE.to_owned())),
+        );
+        columns.push(("MemUsage", "-- / --".to_owned()));
+        return Value::row(STATS_ROW, columns);
+    };
+    let figure = |pointer: &str| figures.pointer(pointer).and_then(Json::as_f64).unwrap_or(0.0);
+    let cpu = figure("/cpu_stats/cpu_usage/total_usage") - figure("/precpu_stats/cpu_usage/total_usage");
+    let system = figure("/cpu_stats/system_cpu_usage") - figure("/precpu_stats/system_cpu_usage");
+    let cpus = match figure("/cpu_stats/online_cpus") {
+        online if online > 0.0 => online,
+        _ => figures["cpu_stats"]["cpu_usage"]["percpu_usage"].as_array().map_or(0.0, |all| all.len() as f64),
+    };
+    let cpu = if system > 0.0 && cpu > 0.0 { cpu / system * cpus * 100.0 } else { 0.0 };
+    let usage = figure("/memory_stats/usage");
+    let stat = |name: &str| figures["memory_stats"]["stats"][name].as_f64();
+    let cache =
+        stat("total_inactive_file").filter(|cache| *cache < usage).or(stat("inactive_file")).unwrap_or(0.0);
+    let memory = if cache < usage { usage - cache } else { usage };
+    let limit = figure("/memory_stats/limit");
+    let percent = if limit > 0.0 { memory / limit * 100.0 } else { 0.0 };
+    let networks = figures["networks"].as_object();
+    let network = |key: &str| -> f64 {
+        networks.into_iter().flatten().filter_map(|(_, counters)| counters[key].as_f64()).sum()
+    };
+    let blocks = figures["blkio_stats"]["io_service_bytes_recursive"].as_array();
+    let block = |first: char| -> f64 {
+        let is_wanted = |item: &&Json| {
+            item["op"]
+                .as_str()
+                .and_then(|op| op.chars().next())
+                .is_some_and(|c| c.eq_ignore_ascii_case(&first))
+        };
+        blocks.into_iter().flatten().filter(is_wanted).filter_map(|item| item["value"].as_f64()).sum()
+    };
+    let id = figures["id"].as_str().unwrap_or(&entry.name);
+    let name = figures["name"].as_str().unwrap_or_default();
+    let pair = |a: f64, b: f64| format!("{} / {}", human_size_with(a, 3), human_size_with(b, 3));
+    Value::row(
+        STATS_ROW,
+        vec![
+            ("Container", entry.name.clone()),
+            ("Name", if name.len() > 1 { name[1..].to_owned() } else { NO_VALUE.to_owned() }),
+            ("ID", if trunc { short_id(id).to_owned() } else { id.to_owned() }),
+            ("CPUPerc", format!("{cpu:.2}%")),
+            ("MemUsage", format!("{} / {}", bytes_size(memory), bytes_size(limit))),
+            ("MemPerc", format!("{percent:.2}%")),
+            ("NetIO", pair(network("rx_bytes"), network("tx_bytes"))),
+            ("BlockIO", pair(block('r'), block('w'))),
+            ("PIDs", (figure("/pids_stats/current") as u64).to_string()),
+        ],
+    )
+}

@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use rusqlite::OptionalExtension as _;
 use types::{Digest, Mount};
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
 
 mod copy;
 mod overlay;
+mod probe;
 mod table;
 #[cfg(test)]
 mod testsuite;
@@ -151,7 +153,7 @@ pub trait Snapshotter: Send + Sync + std::fmt::Debug {
     fn sweep(&self) -> Result<usize>;
 }
 
-/// The snapshotter called `name`, or the best that works here.
+/// The snapshotter called `name`, or the one this store has always had, or the best that works here.
 pub(crate) fn open(
     paths: &Paths,
     db: &Arc<Db>,
@@ -159,10 +161,21 @@ pub(crate) fn open(
     name: Option<&str>,
 ) -> Result<Box<dyn Snapshotter>> {
     let table = |driver| Table::open(paths, Arc::clone(db), Arc::clone(trash), driver);
-    match name {
-        Some("overlay" | "overlay2") | None => Ok(Box::new(overlay::Overlay::open(table("overlay")?)?)),
+    let known = match name {
+        Some(name) => Some(name.to_owned()),
+        // Images that are there keep working, whatever would be chosen today.
+        None => db.read(|db| {
+            Ok(db.query_row("SELECT driver FROM snapshots LIMIT 1", [], |row| row.get(0)).optional()?)
+        })?,
+    };
+    match known.as_deref() {
+        Some("overlay" | "overlay2") => Ok(Box::new(overlay::Overlay::open(table("overlay")?)?)),
         Some("copy" | "vfs") => Ok(Box::new(copy::Copy::open(table("copy")?))),
         Some(other) => Err(Error::Unsupported(format!("storage driver {other}"))),
+        None if probe::overlay(&paths.tmp()).is_ok() => {
+            Ok(Box::new(overlay::Overlay::open(table("overlay")?)?))
+        }
+        None => Ok(Box::new(copy::Copy::open(table("copy")?))),
     }
 }
 

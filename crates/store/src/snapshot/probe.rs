@@ -1,0 +1,84 @@
+//! Whether overlayfs works on a file system: tried out, because neither versions nor names tell.
+
+use std::{
+    fs::File,
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
+};
+
+use rustix::{fs::XattrFlags, mount::FsOpenFlags};
+
+use crate::{
+    error::{IoContext, Result},
+    paths,
+};
+
+/// Makes an overlay over directories in `tmp`, without mounting it anywhere, and leaves nothing behind.
+pub(super) fn overlay(tmp: &Path) -> Result<()> {
+    let dir = tmp.join("probe-overlay");
+    let result = attempt(&dir);
+    // What stays is removed at the next open.
+    let _ = std::fs::remove_dir_all(&dir);
+    result
+}
+
+fn attempt(dir: &Path) -> Result<()> {
+    for name in ["lower", "upper", "work"] {
+        paths::make(&dir.join(name), 0o700)?;
+    }
+    let upper = dir.join("upper");
+    rustix::fs::setxattr(&upper, "trusted.overlay.opaque", b"y", XattrFlags::empty())
+        .at("marking", &upper)?;
+    let top = File::open(dir).at("opening", dir)?;
+    let context =
+        rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).at("probing overlay in", dir)?;
+    for (key, name) in [("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work")] {
+        // Short however long the data root's path is: fsconfig(2) takes 255 bytes.
+        let path = format!("/proc/self/fd/{}/{name}", top.as_raw_fd());
+        rustix::mount::fsconfig_set_string(context.as_fd(), key, path).at("probing overlay in", dir)?;
+    }
+    rustix::mount::fsconfig_create(context.as_fd()).at("probing overlay in", dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rustix::mount::{FsMountFlags, MountAttrFlags};
+
+    use super::*;
+
+    #[test]
+    fn privileged_overlay_works_on_a_disk_but_not_on_proc() {
+        let dir = tempfile::tempdir().unwrap();
+        overlay(dir.path()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(overlay(Path::new("/proc")).is_err());
+    }
+
+    #[test]
+    fn privileged_a_store_where_overlay_cannot_be_copies() {
+        // A file system without trusted attributes that can be had anywhere.
+        let fs = rustix::mount::fsopen("ramfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+        rustix::mount::fsconfig_create(fs.as_fd()).unwrap();
+        let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+        let disk = rustix::mount::fsmount(fs.as_fd(), flags, MountAttrFlags::empty()).unwrap();
+        let root = PathBuf::from(format!("/proc/self/fd/{}/root", disk.as_raw_fd()));
+        let store = crate::Store::open(&root).unwrap();
+        assert_eq!(store.snapshots().name(), "copy");
+    }
+
+    #[test]
+    fn privileged_a_store_stays_with_the_snapshotter_it_began_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = crate::Options { snapshotter: Some("copy".to_owned()) };
+        let store = crate::Store::open_with(dir.path(), &options).unwrap();
+        store.snapshots().prepare("a", None).unwrap();
+        store.snapshots().commit("b", "a", None).unwrap();
+        let hold = store.hold();
+        hold.pin(crate::Resource::Snapshot("b".to_owned()));
+        store.leases().add("x", &crate::Resource::Snapshot("b".to_owned())).unwrap();
+        drop((hold, store));
+        assert_eq!(crate::Store::open(dir.path()).unwrap().snapshots().name(), "copy");
+    }
+}

@@ -142,7 +142,8 @@ enum Message {
 struct Writer {
     digest: Digest,
     messages: mpsc::Sender<Message>,
-    thread: tokio::task::JoinHandle<Result<(), Error>>,
+    /// `None` once its end was seen.
+    thread: Option<tokio::task::JoinHandle<Result<(), Error>>>,
     offset: u64,
     restarted: bool,
 }
@@ -164,7 +165,9 @@ impl Writer {
             write(ingest, inbox)
         });
         match is_open.await {
-            Ok(Some(offset)) => Ok(Some(Self { digest, messages, thread, offset, restarted: false })),
+            Ok(Some(offset)) => {
+                Ok(Some(Self { digest, messages, thread: Some(thread), offset, restarted: false }))
+            }
             Ok(None) => Ok(None),
             // The thread ended before it was open: it says why.
             Err(_) => thread.await.map_err(|_| Error::Interrupted(digest))?.map(|()| None),
@@ -189,9 +192,12 @@ impl Writer {
             return Ok(());
         }
         // The thread gave up; its own error is better than "channel closed".
-        match (&mut self.thread).await {
-            Ok(Err(error)) => Err(error),
-            _ => Err(Error::Interrupted(self.digest.clone())),
+        match self.thread.take() {
+            Some(thread) => match thread.await {
+                Ok(Err(error)) => Err(error),
+                _ => Err(Error::Interrupted(self.digest.clone())),
+            },
+            None => Err(Error::Interrupted(self.digest.clone())),
         }
     }
 
@@ -210,7 +216,10 @@ impl Writer {
             let _ = self.send(Message::Abandon).await;
         }
         drop(self.messages);
-        let _ = self.thread.await;
+        if let Some(thread) = self.thread.take() {
+            // Only for the file to be closed when the caller hears of the failure.
+            let _ = thread.await;
+        }
         Err(error)
     }
 }
@@ -218,7 +227,14 @@ impl Writer {
 fn write(mut ingest: Ingest, mut inbox: mpsc::Receiver<Message>) -> Result<(), Error> {
     while let Some(message) = inbox.blocking_recv() {
         match message {
-            Message::Bytes(bytes) => ingest.append(&bytes)?,
+            Message::Bytes(bytes) => match ingest.append(&bytes) {
+                // Half a blob on a full disk helps nobody.
+                Err(error @ store::Error::NoSpace { .. }) => {
+                    ingest.abandon();
+                    return Err(error.into());
+                }
+                outcome => outcome?,
+            },
             Message::Restart => ingest.restart()?,
             Message::Abandon => {
                 ingest.abandon();

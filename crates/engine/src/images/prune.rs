@@ -61,6 +61,8 @@ fn prune(shared: &Shared, filters: &Filters) -> Result<Pruned> {
             Removed::Untagged(_) => None,
         })
         .sum();
+    // What pulls that failed or were given up have left behind.
+    pruned.space_reclaimed_bytes += shared.store.sweep()?.bytes;
     let reclaimed = pruned.space_reclaimed_bytes.to_string();
     shared.events.publish("image", "prune", "", BTreeMap::from([("reclaimed".to_owned(), reclaimed)]));
     Ok(pruned)

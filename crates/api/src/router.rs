@@ -83,7 +83,7 @@ pub(crate) async fn answer(parts: Parts, stop: watch::Receiver<bool>, request: R
 /// Errors are logged once, here: what a client did wrong only for those who look.
 fn log(method: &Method, target: &http::Uri, error: &Error) {
     let (path, source) = (target.path(), error.source.as_deref().map(tracing::field::display));
-    if reply::status_of(error.kind).is_server_error() && error.kind != types::ErrorKind::NotImplemented {
+    if error.kind == types::ErrorKind::Internal {
         tracing::error!(%method, path, source, "{error}");
     } else {
         tracing::debug!(%method, path, source, "{error}");

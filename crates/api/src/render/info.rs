@@ -96,7 +96,6 @@ fn option_name(option: &str) -> String {
 fn current(of: Info, commit: &str, version: ApiVersion) -> body::Info {
     let registry_config = registry_config(&of);
     let runtime = |name: String| (name.clone(), body::RuntimeInfo { path: name, ..Default::default() });
-    let commit = || body::Commit { id: commit.to_owned(), expected: String::new() };
     body::Info {
         id: of.id,
         containers: count(of.containers),
@@ -157,8 +156,8 @@ fn current(of: Info, commit: &str, version: ApiVersion) -> body::Info {
         isolation: String::new(),
         init_binary: of.init_binary,
         containerd_commit: body::Commit::default(),
-        runc_commit: commit(),
-        init_commit: commit(),
+        runc_commit: body::Commit { id: commit.to_owned(), expected: String::new() },
+        init_commit: body::Commit::default(),
         security_options: of.security_options,
         product_license: String::new(),
         default_address_pools: None,

@@ -108,6 +108,7 @@ async fn serve(
     let mut settings = config.settings;
     settings.version = version().to_owned();
     settings.git_commit = commit().to_owned();
+    settings.build_time = build_time();
     let engine = Engine::open(settings, zygote).await.map_err(|e| {
         let cause = e.source.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
         anyhow!("failed to start daemon: {e}{cause}")
@@ -216,6 +217,16 @@ fn version() -> &'static str {
 
 fn commit() -> &'static str {
     option_env!("WHARF_COMMIT").unwrap_or("unknown")
+}
+
+/// RFC 3339. A build that was not told its time has that of its file.
+fn build_time() -> String {
+    let of_file = || {
+        let modified = std::fs::metadata("/proc/self/exe").and_then(|meta| meta.modified()).ok()?;
+        let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(engine::Timestamp(i64::try_from(since.as_secs()).ok()?.checked_mul(1_000_000_000)?).rfc3339())
+    };
+    option_env!("WHARF_BUILD_TIME").map(str::to_owned).or_else(of_file).unwrap_or_default()
 }
 
 fn help() -> String {

@@ -69,6 +69,12 @@ pub(crate) fn build(values: &Values) -> Result<DaemonConfig, ConfigError> {
         bridge: bridge(values, &defaults)?,
         insecure_registries: values.list("insecure-registries"),
         registry_mirrors: values.list("registry-mirrors"),
+        max_concurrent_downloads: at_least_one(
+            values,
+            "max-concurrent-downloads",
+            defaults.max_concurrent_downloads,
+        )?,
+        max_download_attempts: at_least_one(values, "max-download-attempts", defaults.max_download_attempts)?,
         data_root,
         exec_root: exec_root.clone(),
         ..defaults
@@ -124,6 +130,16 @@ fn check_exec_opts(list: &[String]) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+fn at_least_one<T: TryFrom<i64>>(values: &Values, name: &str, default: T) -> Result<T, ConfigError> {
+    match values.number(name) {
+        None => Ok(default),
+        Some(number) => T::try_from(number).ok().filter(|_| number > 0).ok_or_else(|| ConfigError::Invalid {
+            name: name.to_owned(),
+            why: format!("invalid value: {number}"),
+        }),
+    }
 }
 
 fn log_config(values: &Values) -> Result<LogConfig, ConfigError> {

@@ -25,7 +25,7 @@
 //! - **Half-close** (`shutdown(Write)`) is end of input. For an exec, and for a container with `stdin_once` and without
 //!   terminal, the process sees EOF once all input was delivered, and output goes on. Otherwise (Docker does the same)
 //!   the attachment ends when what was on its way to the client is delivered; the process's stdin stays open. An
-//!   attachment without stdin may half-close at any time; that changes nothing.
+//!   attachment without stdin, or to a process without open stdin, may half-close at any time; that changes nothing.
 //! - **End**: after the last byte of output, when the process has ended, the supervisor closes the connection. Closing it
 //!   at the client's side only ends the attachment; with `stdin_once` it also ends the process's input.
 //! - **Order at exit**: all output is in the log and in the attachments' sockets (a slow client gets 2 seconds for that,

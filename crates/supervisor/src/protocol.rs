@@ -158,3 +158,35 @@ pub(crate) fn write_request(
 ) -> io::Result<()> {
     stream.write_all(&encode_request(message, blob)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_carry_their_lengths_and_the_blob() {
+        let bytes = encode_request(&Request::ExecWait("x".to_owned()), b"blob").unwrap();
+        let (json, blob) = decode_header(*bytes.first_chunk().unwrap()).unwrap();
+        assert_eq!(bytes.len(), REQUEST_HEADER + json + blob);
+        assert_eq!(&bytes[REQUEST_HEADER + json..], b"blob");
+        let request = serde_json::from_slice(&bytes[REQUEST_HEADER..REQUEST_HEADER + json]).unwrap();
+        assert!(matches!(request, Request::ExecWait(id) if id == "x"));
+    }
+
+    #[test]
+    fn requests_without_bound_are_refused_at_both_ends() {
+        assert!(encode_request(&"x".repeat(JSON_MAX), b"").is_err());
+        assert!(encode_request(&(), &[0; BLOB_MAX + 1]).is_err());
+        assert!(decode_header([0xFF; REQUEST_HEADER]).is_err());
+        assert!(read_reply::<Reply>(&mut [0xFF; 8].as_slice()).is_err());
+    }
+
+    #[test]
+    fn a_reply_is_read_without_touching_what_follows() {
+        let mut bytes = encode_reply(&Reply::Attached);
+        bytes.extend_from_slice(b"stream");
+        let mut rest = bytes.as_slice();
+        assert!(matches!(read_reply(&mut rest).unwrap(), Reply::Attached));
+        assert_eq!(rest, b"stream");
+    }
+}

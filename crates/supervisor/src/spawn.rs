@@ -82,7 +82,7 @@ pub struct Exec {
 pub struct Spawned {
     /// Process id as the host sees it.
     pub pid: i32,
-    /// RFC 3339 with nanoseconds, UTC, taken right after `execve`.
+    /// RFC 3339 with nanoseconds, UTC: when everything was ready for `execve`.
     pub started_at: String,
 }
 

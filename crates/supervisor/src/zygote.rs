@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -22,14 +22,20 @@ pub const ZYGOTE_NAME: &str = "wharf-zygote";
 /// The daemon's handle on its zygote. Dropping it ends the zygote, not the supervisors.
 #[derive(Debug)]
 pub struct Zygote {
-    socket: Mutex<OwnedFd>,
+    live: Mutex<Live>,
+}
+
+#[derive(Debug)]
+struct Live {
+    socket: OwnedFd,
+    child: Child,
 }
 
 impl Zygote {
     /// Starts the zygote: this program again (from a sealed copy where there is one), called [`ZYGOTE_NAME`].
     /// May be called at any time; early is better.
     pub fn launch() -> io::Result<Self> {
-        Ok(Self { socket: Mutex::new(launch()?) })
+        Ok(Self { live: Mutex::new(launch()?) })
     }
 
     /// Creates and starts a container; returns when its process runs. Blocking, thread-safe: many may be in flight.
@@ -73,20 +79,22 @@ impl Zygote {
 
     /// Gives the zygote one end of a socket. A zygote that was killed is replaced.
     fn hand_over(&self, socket: OwnedFd) -> io::Result<()> {
-        let mut zygote = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        if linux::fd::send_fds(zygote.as_fd(), &[0], &[socket.as_fd()]).is_ok() {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if linux::fd::send_fds(live.socket.as_fd(), &[0], &[socket.as_fd()]).is_ok() {
             return Ok(());
         }
-        *zygote = launch()?;
-        linux::fd::send_fds(zygote.as_fd(), &[0], &[socket.as_fd()])
+        // It closed its end, so it has ended or is about to.
+        let old = std::mem::replace(&mut *live, launch()?);
+        drop(old.socket);
+        let mut child = old.child;
+        child.wait()?;
+        linux::fd::send_fds(live.socket.as_fd(), &[0], &[socket.as_fd()])
     }
 }
 
-fn launch() -> io::Result<OwnedFd> {
+fn launch() -> io::Result<Live> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    // Not waited for: it ends when we do, or when it was killed, and then it is a zombie until we do.
-    #[expect(clippy::zombie_processes, reason = "lives as long as this process")]
-    let _child = Command::new("/proc/self/exe")
+    let child = Command::new("/proc/self/exe")
         .arg0(ZYGOTE_NAME)
         .env_clear()
         .current_dir("/")
@@ -94,7 +102,7 @@ fn launch() -> io::Result<OwnedFd> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    Ok(ours)
+    Ok(Live { socket: ours, child })
 }
 
 /// The zygote's main: never returns. Standard input is the socket to the daemon.

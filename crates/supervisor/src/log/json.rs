@@ -84,9 +84,8 @@ fn escape_text(out: &mut Vec<u8>, text: &str) {
                 start = at + 3;
             }
             _ => {
-                out.extend_from_slice(b"\\u00");
-                out.push(HEX[usize::from(byte >> 4)]);
-                out.push(HEX[usize::from(byte & 0xF)]);
+                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xF)]);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
             }
         }
     }

@@ -118,9 +118,12 @@ impl Supervisor {
         }
         if let Some(cgroup) = self.cgroup.take() {
             record.oom_killed = cgroup.oom_kills() > 0;
+            // Orphans that we have adopted leave the cgroup when they are reaped.
+            self.reap();
             if let Err(error) = cgroup.remove() {
                 super::start::complain(&self.dir, &format!("remove cgroup: {error}"));
             }
+            self.reap();
         }
         if self.log.lost() > 0 {
             super::start::complain(&self.dir, &format!("{} log writes failed", self.log.lost()));

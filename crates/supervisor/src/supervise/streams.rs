@@ -210,6 +210,10 @@ impl Supervisor {
         let held = stream.detach.as_mut().map(|scanner| scanner.finish().to_vec()).unwrap_or_default();
         let Some(process) = self.members.get_mut(member) else { return };
         process.stdio.push_input(&self.poller, &held);
+        if process.stdio.input.is_none() {
+            // Nobody listens; the client's end of input means nothing.
+            return;
+        }
         if (member != INIT || self.stdin_once) && !process.stdio.is_terminal() {
             process.stdio.end_input(&self.poller);
         } else {

@@ -5,12 +5,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use supervisor::log::Select;
 use supervisor::{Client, ExitRecord, Found, RunRecord, find};
+use types::spec::{Memory, NamespaceKind};
 
 use crate::Test;
-use crate::world::{World, assert_clean, cgroups, container, eventually, exit_of, log_lines};
+use crate::world::{World, assert_clean, cgroups, container, eventually, exit_of, log_lines, read_frames};
 
 pub(crate) const TESTS: &[Test] = &[
     ("privileged_a_container_that_cannot_start_leaves_nothing", a_container_that_cannot_start_leaves_nothing),
@@ -20,6 +22,13 @@ pub(crate) const TESTS: &[Test] = &[
     ("privileged_supervisors_ignore_signals", supervisors_ignore_signals),
     ("privileged_pause_signal_resume", pause_signal_resume),
     ("privileged_many_spawns_at_once", many_spawns_at_once),
+    ("privileged_a_container_can_start_again", a_container_can_start_again),
+    (
+        "privileged_nothing_outlives_an_init_without_pid_namespace",
+        nothing_outlives_an_init_without_pid_namespace,
+    ),
+    ("privileged_out_of_memory_is_noticed", out_of_memory_is_noticed),
+    ("privileged_the_process_gets_a_clean_start", the_process_gets_a_clean_start),
     ("privileged_init_behaves_like_tini", init_behaves_like_tini),
 ];
 
@@ -50,7 +59,7 @@ pub(crate) fn daemon(root: &OsStr) -> ! {
     let spawn = container(Path::new(root), &command);
     zygote.spawn(&spawn, None, vec![]).unwrap();
     println!("{}", spawn.dir.display());
-    std::thread::sleep(std::time::Duration::from_secs(1000));
+    std::thread::sleep(Duration::from_secs(1000));
     std::process::exit(0)
 }
 
@@ -157,7 +166,7 @@ fn pause_signal_resume() {
     assert!(client.status().unwrap().paused);
     let lines = || log_lines(&spawn, Select::default()).len();
     let before = lines();
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    std::thread::sleep(Duration::from_millis(100));
     assert!(lines() <= before + 1);
     client.resume().unwrap();
     eventually("it goes on", || lines() > before + 1);
@@ -180,6 +189,64 @@ fn many_spawns_at_once() {
         assert_clean(spawn);
     }
     assert!(Client::connect(&spawns[0].dir).is_err());
+}
+
+fn a_container_can_start_again() {
+    let world = World::new();
+    let mut spawn = world.container(&["sh", "-c", "echo one; exit 1"]);
+    world.zygote.spawn(&spawn, None, vec![]).unwrap();
+    assert_eq!(exit_of(&spawn).exit_code, 1);
+    spawn.spec.process.as_mut().unwrap().args[2] = "echo two; sleep 1000".to_owned();
+    let client = world.start(&spawn);
+    assert!(matches!(find(&spawn.dir), Found::Live(_)), "the old record is gone");
+    eventually("its output", || log_lines(&spawn, Select::default()).len() == 2);
+    client.signal(9, true).unwrap();
+    assert_eq!(exit_of(&spawn).exit_code, 137);
+    assert_clean(&spawn);
+}
+
+fn nothing_outlives_an_init_without_pid_namespace() {
+    let world = World::new();
+    let mut spawn = world.container(&["sh", "-c", "sleep 1000 & echo $!; exit 2"]);
+    spawn.spec.linux.as_mut().unwrap().namespaces.retain(|namespace| namespace.kind != NamespaceKind::Pid);
+    let started = Instant::now();
+    world.zygote.spawn(&spawn, None, vec![]).unwrap();
+    assert_eq!(exit_of(&spawn).exit_code, 2);
+    assert!(started.elapsed() < Duration::from_secs(2), "it waited for the grandchild's pipe");
+    let pid = log_lines(&spawn, Select::default())[0].1.trim().to_owned();
+    eventually("the grandchild ends", || !Path::new("/proc").join(&pid).exists());
+    assert_clean(&spawn);
+}
+
+fn out_of_memory_is_noticed() {
+    let world = World::new();
+    let mut spawn = world.container(&["dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"]);
+    let resources = spawn.spec.linux.as_mut().unwrap().resources.as_mut().unwrap();
+    resources.memory = Some(Memory { limit: Some(20 << 20), swap: Some(20 << 20), ..Memory::default() });
+    world.zygote.spawn(&spawn, None, vec![]).unwrap();
+    let exit = exit_of(&spawn);
+    assert_eq!((exit.exit_code, exit.oom_killed), (137, true));
+    assert_clean(&spawn);
+}
+
+/// Nothing of ours shows: descriptors, signals, umask, session.
+fn the_process_gets_a_clean_start() {
+    let world = World::new();
+    let spawn = world.container(&["cat", "/proc/self/status"]);
+    let (status, _) = read_frames(&mut world.run(&spawn));
+    let status = String::from_utf8(status).unwrap();
+    for name in ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"] {
+        let mask = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t")).unwrap();
+        assert_eq!(u64::from_str_radix(mask, 16), Ok(0), "{name}");
+    }
+    let spawn = world.container(&["sh", "-c", "ls /proc/self/fd | wc -w; umask"]);
+    let (out, err) = read_frames(&mut world.run(&spawn));
+    assert_eq!(String::from_utf8_lossy(&err), "");
+    let out = String::from_utf8(out).unwrap();
+    let mut lines = out.lines();
+    // 0, 1, 2 and the one that ls reads the directory with.
+    assert_eq!(lines.next(), Some("4"));
+    assert_eq!(lines.next(), Some("0022"));
 }
 
 fn init_behaves_like_tini() {

@@ -2,6 +2,8 @@
 //!
 //! One program plays all parts: `argv[0]` or the first argument says which.
 
+#![allow(clippy::unwrap_used, reason = "a test, though without the attribute")]
+
 mod attach;
 mod exec;
 mod life;

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use supervisor::RunRecord;
+use supervisor::log::LogDriver;
+use supervisor::{Exec, RunRecord};
+use types::StreamKind;
 
-use crate::world::{World, exit_of};
+use crate::world::{World, each_frame, exit_of, process};
 
 fn field(pid: i32, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
@@ -73,4 +75,45 @@ pub(crate) fn main() {
         times.push(started.elapsed());
     }
     println!("spawn to exit record of true: median {:?}, min {:?}", median(&mut times), times[0]);
+    measure_exec(&world);
+    measure_throughput(&world);
+}
+
+fn measure_exec(world: &World) {
+    let spawn = world.container(&["sleep", "1000"]);
+    let client = world.start(&spawn);
+    let run = RunRecord::read(&spawn.dir).unwrap();
+    let private = || field(run.supervisor_pid, "Private_Dirty");
+    // It trims itself after it has answered.
+    client.status().unwrap();
+    let before = private();
+    let mut times = Vec::new();
+    for number in 0..30 {
+        let exec = Exec { id: format!("e{number}"), process: process(&["true"]), ..Exec::default() };
+        let started = Instant::now();
+        client.exec(&exec).unwrap();
+        client.exec_wait(&exec.id).unwrap().join().unwrap();
+        times.push(started.elapsed());
+    }
+    println!("exec of true and its code: median {:?}, min {:?}", median(&mut times), times[0]);
+    println!("supervisor's private dirty memory, before and after 30 execs: {before} kB, {} kB", private());
+    print_mappings(run.supervisor_pid);
+}
+
+fn measure_throughput(world: &World) {
+    for driver in [LogDriver::None, LogDriver::Local, LogDriver::JsonFile] {
+        let mut spawn = world.container(&["dd", "if=/dev/zero", "bs=1M", "count=256"]);
+        spawn.log.driver = driver;
+        spawn.log.options.insert("max-size".to_owned(), "100m".to_owned());
+        spawn.log.options.insert("compress".to_owned(), "false".to_owned());
+        let started = Instant::now();
+        let mut stream = world.run(&spawn);
+        let mut bytes = 0;
+        each_frame(&mut stream, |kind, part| {
+            bytes += if kind == StreamKind::Stdout { part.len() } else { 0 }
+        });
+        assert_eq!(bytes, 256 << 20);
+        println!("256 MiB through stdout, {}: {:?}", driver.name(), started.elapsed());
+        exit_of(&spawn);
+    }
 }

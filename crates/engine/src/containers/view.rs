@@ -252,7 +252,7 @@ pub struct LogStream {
 pub struct WaitAnswer {
     /// Exit code.
     pub exit_code: i64,
-    /// Why the start failed, if it did; Docker's `Error.Message`.
+    /// Why the wait itself failed; Docker's `Error.Message`.
     pub error: Option<String>,
 }
 

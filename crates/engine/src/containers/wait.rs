@@ -35,9 +35,8 @@ impl Waiting {
             drop(self.view.wait_for(holds).await);
             self.view.borrow().clone()
         };
-        let exit = view.record.state.exit();
-        let error = exit.map(|exit| exit.error.clone()).filter(|text| !text.is_empty());
-        Ok(WaitAnswer { exit_code: exit.map_or(0, |exit| i64::from(exit.code)), error })
+        // A start that failed is told to whoever started it, not to those who wait.
+        Ok(WaitAnswer { exit_code: view.record.state.exit().map_or(0, |exit| i64::from(exit.code)), error: None })
     }
 }
 

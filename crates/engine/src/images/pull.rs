@@ -37,7 +37,17 @@ async fn pull(shared: Arc<Shared>, request: PullRequest, report: Reporter) -> Re
     for reference in references.map_err(super::names::invalid)? {
         let one =
             One { shared: &shared, repository: &repository, reference: &reference, platform: &platform };
-        is_newer |= one.pull(&report).await?;
+        match one.pull(&report).await {
+            Ok(changed) => is_newer |= changed,
+            Err(error) => {
+                if is_disk_full(&error) {
+                    // What could be resumed is worth less now than room to breathe.
+                    let images = Images(shared.clone());
+                    images.blocking(|shared| Ok(shared.store.sweep()?)).await?;
+                }
+                return Err(error);
+            }
+        }
     }
     let shown = reference.familiar();
     let status = if is_newer {
@@ -47,6 +57,11 @@ async fn pull(shared: Arc<Shared>, request: PullRequest, report: Reporter) -> Re
     };
     report.say(Progress::message("", status)).await;
     Ok(())
+}
+
+fn is_disk_full(error: &Error) -> bool {
+    let source = error.source.as_ref().and_then(|source| source.downcast_ref::<store::Error>());
+    matches!(source, Some(store::Error::NoSpace { .. }))
 }
 
 /// The pull of one reference.

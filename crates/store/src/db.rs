@@ -64,24 +64,24 @@ pub enum Durability {
     Power,
 }
 
-/// The database. Calls are short and serialised by a mutex; nobody outside sees the connection.
+/// The database. Changes are serialised, and so are reads, but reads do not wait for a flush to disk.
 #[derive(Debug)]
 pub struct Db {
-    connection: Mutex<Connection>,
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
     path: PathBuf,
 }
 
 impl Db {
     /// Opens or makes the file and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(None, "trusted_schema", false)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        migrate(&mut connection)?;
-        Ok(Self { connection: Mutex::new(connection), path: path.to_owned() })
+        let mut writer = connect(path)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        writer.pragma_update(None, "synchronous", "NORMAL")?;
+        migrate(&mut writer)?;
+        let reader = connect(path)?;
+        reader.pragma_update(None, "query_only", true)?;
+        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader), path: path.to_owned() })
     }
 
     /// The file.
@@ -91,7 +91,7 @@ impl Db {
 
     /// A value kept under `key`, such as the daemon's identity.
     pub fn setting(&self, key: &str) -> Result<Option<String>> {
-        let connection = self.lock();
+        let connection = lock(&self.reader);
         let mut statement = connection.prepare_cached("SELECT value FROM settings WHERE key = ?1")?;
         Ok(statement.query_row([key], |row| row.get(0)).optional()?)
     }
@@ -106,7 +106,7 @@ impl Db {
 
     /// Runs `read` on the connection.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        read(&self.lock())
+        read(&lock(&self.reader))
     }
 
     /// Runs `change` in one transaction, which is kept when it returns `Ok` and undone otherwise.
@@ -115,7 +115,7 @@ impl Db {
         durability: Durability,
         change: impl FnOnce(&Transaction<'_>) -> Result<T>,
     ) -> Result<T> {
-        let mut connection = self.lock();
+        let mut connection = lock(&self.writer);
         if durability == Durability::Power {
             connection.pragma_update(None, "synchronous", "FULL")?;
         }
@@ -125,11 +125,19 @@ impl Db {
         }
         result
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        // A panic in a transaction has rolled it back, so the connection is fit for use.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn connect(path: &Path) -> Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    // A panic in a transaction has rolled it back, so the connection is fit for use.
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn transact<T>(connection: &mut Connection, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
@@ -185,7 +193,7 @@ mod tests {
         drop(db);
         let db = Db::open(&path).unwrap();
         assert_eq!(db.setting("id").unwrap().as_deref(), Some("b"));
-        db.lock().pragma_update(None, "user_version", 99).unwrap();
+        lock(&db.writer).pragma_update(None, "user_version", 99).unwrap();
         drop(db);
         assert!(matches!(Db::open(&path), Err(Error::NewerSchema { found: 99, .. })));
     }

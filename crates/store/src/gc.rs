@@ -1,9 +1,12 @@
 //! What nobody needs is deleted, and what a crash left half done is undone.
 
 use std::{
+    collections::HashSet,
     fs,
     time::{Duration, SystemTime},
 };
+
+use types::Digest;
 
 use crate::{
     error::{IoContext, Result},
@@ -34,14 +37,38 @@ pub struct Swept {
     pub bytes: u64,
 }
 
+/// What images need.
+struct Needed {
+    blobs: HashSet<Digest>,
+    layers: HashSet<Digest>,
+}
+
+impl Needed {
+    fn by(images: &[ImageRecord]) -> Self {
+        let mut needed = Self { blobs: HashSet::new(), layers: HashSet::new() };
+        for image in images {
+            needed.blobs.extend(blobs(image));
+            needed.layers.extend(image.layers.iter().map(|layer| layer.chain_id.clone()));
+        }
+        needed
+    }
+}
+
+/// Config, manifest and layers of an image.
+fn blobs(image: &ImageRecord) -> impl Iterator<Item = Digest> {
+    let manifest = image.manifest.iter().map(|manifest| &manifest.digest);
+    let layers = image.layers.iter().filter_map(|layer| layer.blob.as_ref()).map(|blob| &blob.digest);
+    std::iter::once(&image.id).chain(manifest).chain(layers).cloned()
+}
+
 impl Store {
     /// Deletes blobs, snapshots and partial downloads that no image, lease or [hold](crate::Hold) needs. Nothing has to
     /// stop for it.
     pub fn sweep(&self) -> Result<Swept> {
         let mut swept = Swept::default();
-        let images = self.images().list()?;
-        self.sweep_snapshots(&images, When::Running, &mut swept)?;
-        self.sweep_blobs(&mut swept)?;
+        let needed = Needed::by(&self.images().list()?);
+        self.sweep_snapshots(&needed, When::Running, &mut swept)?;
+        self.sweep_blobs(&needed, &mut swept)?;
         let now = SystemTime::now();
         swept.bytes += self.content().sweep_ingests(now.checked_sub(RESUMABLE_FOR).unwrap_or(now))?;
         Ok(swept)
@@ -54,7 +81,8 @@ impl Store {
             let entry = entry.at("listing", &tmp)?;
             self.trash.discard(&entry.path())?;
         }
-        self.sweep_snapshots(&self.images().list()?, When::Opening, &mut Swept::default())?;
+        let needed = Needed::by(&self.images().list()?);
+        self.sweep_snapshots(&needed, When::Opening, &mut Swept::default())?;
         self.snapshots().sweep()?;
         self.trash.empty();
         self.sweep().map(drop)
@@ -62,17 +90,18 @@ impl Store {
 
     /// Layers and blobs of an image that was removed, as far as nobody else uses them.
     pub(crate) fn release(&self, image: &ImageRecord) -> Result<Removed> {
-        let others = self.images().list()?;
+        let needed = Needed::by(&self.images().list()?);
         let mut removed = Removed::default();
         for layer in image.layers.iter().rev() {
-            let shared = others.iter().flat_map(|other| &other.layers).any(|l| l.chain_id == layer.chain_id);
-            if shared || !self.remove_snapshot(layer.chain_id.as_str())? {
+            if needed.layers.contains(&layer.chain_id) || !self.remove_snapshot(layer.chain_id.as_str())? {
                 break;
             }
             removed.bytes += layer.bytes;
             removed.layers.push(layer.chain_id.clone());
         }
-        self.sweep_blobs(&mut Swept::default())?;
+        for digest in blobs(image).filter(|digest| !needed.blobs.contains(digest)) {
+            self.remove_blob(&digest, None)?;
+        }
         Ok(removed)
     }
 
@@ -92,16 +121,29 @@ impl Store {
         }
     }
 
-    fn sweep_snapshots(&self, images: &[ImageRecord], when: When, swept: &mut Swept) -> Result<()> {
+    /// Deletes the blob unless an image, lease, pin or (if it came lately) a hold needs it. Whether it is gone.
+    fn remove_blob(&self, digest: &Digest, came: Option<SystemTime>) -> Result<bool> {
+        let resource = Resource::Blob(digest.clone());
+        let pins = self.pins.lock();
+        let recent = came.is_some_and(|came| pins.oldest_hold().is_some_and(|oldest| came >= oldest));
+        // The images are asked again: one may have come since the caller looked.
+        let needed = recent
+            || pins.is_pinned(&resource)
+            || !self.leases().holders(&resource)?.is_empty()
+            || self.images().names_blob(digest)?;
+        if needed { Ok(false) } else { self.content().remove(digest) }
+    }
+
+    fn sweep_snapshots(&self, needed: &Needed, when: When, swept: &mut Swept) -> Result<()> {
         let mut all = self.snapshots().walk()?;
-        // Children come after their parents in time, so they go first.
+        // Children come after their parents in time, so they go first. A layer that was there before its parent makes
+        // another round necessary.
         all.sort_by(|a, b| b.created_at.cmp(&a.created_at));
-        // Parents may have become free by the removal of a child that is younger than they: until nothing changes.
         loop {
             let mut again = Vec::new();
             let mut progress = false;
             for info in all {
-                if self.is_needed(images, when, &info)? {
+                if self.is_needed(needed, when, &info)? {
                     continue;
                 }
                 if self.remove_snapshot(&info.key)? {
@@ -119,7 +161,7 @@ impl Store {
         }
     }
 
-    fn is_needed(&self, images: &[ImageRecord], when: When, info: &SnapshotInfo) -> Result<bool> {
+    fn is_needed(&self, needed: &Needed, when: When, info: &SnapshotInfo) -> Result<bool> {
         if info.kind != Kind::Committed {
             // An active snapshot belongs to whoever made it, perhaps this very moment. After a restart only those of
             // containers still have an owner.
@@ -130,7 +172,7 @@ impl Store {
             let leased = !self.leases().holders(&Resource::Snapshot(info.key.clone()))?.is_empty();
             return Ok(container || leased);
         }
-        let named = images.iter().flat_map(|image| &image.layers).any(|l| l.chain_id.as_str() == info.key);
+        let named = info.key.parse().is_ok_and(|chain_id| needed.layers.contains(&chain_id));
         Ok(named || self.is_recent(&info.created_at))
     }
 
@@ -141,19 +183,53 @@ impl Store {
         time::OffsetDateTime::parse(created_at, format).is_ok_and(|at| SystemTime::from(at) >= oldest)
     }
 
-    fn sweep_blobs(&self, swept: &mut Swept) -> Result<()> {
+    fn sweep_blobs(&self, needed: &Needed, swept: &mut Swept) -> Result<()> {
         for (blob, came) in self.content().walk()? {
-            let resource = Resource::Blob(blob.digest.clone());
-            let pins = self.pins.lock();
-            let recent = pins.oldest_hold().is_some_and(|oldest| came >= oldest);
-            if recent || pins.is_pinned(&resource) || !self.leases().holders(&resource)?.is_empty() {
-                continue;
-            }
-            if !self.images().names_blob(&blob.digest)? && self.content().remove(&blob.digest)? {
+            if !needed.blobs.contains(&blob.digest) && self.remove_blob(&blob.digest, Some(came))? {
                 swept.blobs += 1;
                 swept.bytes += blob.size;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_hold_made_or_pinned_is_not_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = crate::Options { snapshotter: Some("copy".to_owned()) };
+        let store = Store::open_with(dir.path(), &options).unwrap();
+        let put = |text: &str| store.content().put(text.as_bytes()).unwrap().digest;
+        let make = |name: &str| {
+            store.snapshots().prepare("active", None).unwrap();
+            store.snapshots().commit(name, "active", None).unwrap();
+        };
+        let (old, pinned, leased) = (put("old"), put("pinned"), put("leased"));
+        make("old");
+        make("pinned");
+        // The clock of file times ticks a few hundred times a second.
+        std::thread::sleep(Duration::from_millis(20));
+        let hold = store.hold();
+        hold.pin(Resource::Blob(pinned.clone()));
+        hold.pin(Resource::Snapshot("pinned".to_owned()));
+        store.leases().add("x", &Resource::Blob(leased.clone())).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        let new = put("new");
+        make("new");
+        store.sweep().unwrap();
+        let has = |digest| store.content().contains(digest).unwrap();
+        assert_eq!([&old, &pinned, &leased, &new].map(has), [false, true, true, true]);
+        let keys = |store: &Store| -> Vec<String> {
+            store.snapshots().walk().unwrap().into_iter().map(|info| info.key).collect()
+        };
+        assert_eq!(keys(&store), ["pinned", "new"]);
+        drop(hold);
+        let swept = store.sweep().unwrap();
+        assert_eq!((swept.blobs, swept.snapshots), (2, 2));
+        assert!(has(&leased) && keys(&store).is_empty());
     }
 }

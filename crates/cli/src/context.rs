@@ -60,9 +60,9 @@ impl Context {
 
     fn host(&self) -> Result<Host, Failure> {
         let hosts = self.globals.list("host");
-        if hosts.len() > 1 {
-            return Err(Failure::new("specify only one -H"));
-        }
+        let failed = |why: String| {
+            Failure::new(format!("Failed to initialize: unable to resolve docker endpoint: {why}"))
+        };
         if self.globals.changed("host") && !self.globals.text("context").is_empty() {
             return Err(Failure::new("conflicting options: cannot specify both --host and --context"));
         }
@@ -74,11 +74,11 @@ impl Context {
             Some(host) => host,
             None => match self.context_name().as_str() {
                 "default" => env::var("DOCKER_HOST").unwrap_or_default(),
-                name => config::context_host(&self.directory(), name)?,
+                name => config::context_host(&self.directory(), name).map_err(failed)?,
             },
         };
         let text = if text.trim().is_empty() { DEFAULT_HOST.to_owned() } else { text.trim().to_owned() };
-        let host = Host::parse(&text).map_err(|error| Failure::new(error.to_string()))?;
+        let host = Host::parse(&text).map_err(|error| failed(error.to_string()))?;
         match host {
             // TLS means nothing on a unix socket, and Docker ignores it there too.
             Host::Tcp { .. } if tls || tls_wanted => Ok(Host::Unsupported(text, "TLS is not implemented")),

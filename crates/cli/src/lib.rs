@@ -126,6 +126,14 @@ pub fn main(args: Vec<OsString>) -> i32 {
 fn run(words: &[String]) -> Outcome {
     let root = &commands::ROOT;
     let globals = parse_flags("docker", root, words)?;
+    if let [_, second, ..] = globals.list("host").as_slice() {
+        let error = FlagError::Invalid {
+            value: second.clone(),
+            flag: "-H, --host".to_owned(),
+            why: "specify only one -H".to_owned(),
+        };
+        return Err(flag_failure("docker", root, &error));
+    }
     if globals.on("version") {
         print_line(&format!("Docker version {DOCKER_VERSION}, build wharf-{}", env!("CARGO_PKG_VERSION")));
         return Ok(());
@@ -196,7 +204,8 @@ fn help_about(words: &[String]) -> Outcome {
 
 /// A management command without a command below it: help, or a complaint about the word.
 fn unknown_command(path: &str, command: &Command, args: &[String]) -> Outcome {
-    let Some(word) = args.first() else {
+    let wants_help = path == "docker" && args.iter().any(|word| word == "--help");
+    let Some(word) = args.first().filter(|_| !wants_help) else {
         let _ =
             io::stderr().lock().write_all(flags::help_text(path, command, flags::wrap_width()).as_bytes());
         return Ok(());

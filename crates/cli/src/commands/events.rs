@@ -66,7 +66,7 @@ fn value(event: &Json) -> Value {
             all[key] = default;
         }
     }
-    Value::from_json(&all)
+    Value::from_json(&all).typed("*events.Message")
 }
 
 /// `2023-11-14T22:13:20.000000000Z container start ID (name=x)`.
@@ -118,7 +118,7 @@ mod tests {
         );
         assert_eq!(
             template("{{.Foo}}").unwrap_err().message,
-            "Error parsing format: template: :1:2: executing \"\" at <.Foo>: map has no entry for key \"Foo\""
+            "Error parsing format: template: :1:2: executing \"\" at <.Foo>: can't evaluate field Foo in type *events.Message"
         );
         assert!(template("{{.Type}} {{.Action}} {{.Actor.Attributes.name}}").is_ok());
     }

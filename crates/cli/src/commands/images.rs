@@ -44,6 +44,15 @@ pub(crate) fn image_ls(context: &Context, parsed: &Parsed) -> Outcome {
 }
 
 fn list(context: &Context, parsed: &Parsed, legacy: bool) -> Outcome {
+    if parsed.on("tree") {
+        for flag in ["quiet", "no-trunc", "digests", "format"] {
+            if parsed.changed(flag) {
+                let flag = if flag == "digests" { "show-digest" } else { flag };
+                return Err(Failure::new(format!("--{flag} is not yet supported with --tree")));
+            }
+        }
+        return Err(Failure::new("docker images --tree: not implemented"));
+    }
     let (quiet, digests, trunc) = (parsed.on("quiet"), parsed.on("digests"), !parsed.on("no-trunc"));
     let mut filters = Filters::parse(&parsed.list("filter"));
     let wanted = parsed.args.first().map(String::as_str).unwrap_or_default();
@@ -353,10 +362,7 @@ pub(super) fn check_output(path: &str) -> Result<(), String> {
     if let Some(parent) = parent
         && !parent.is_dir()
     {
-        return Err(format!(
-            "invalid output path: directory {:?} does not exist",
-            parent.display().to_string()
-        ));
+        return Err(format!("invalid output path: stat {}: no such file or directory", parent.display()));
     }
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Err(format!("invalid output path: {path:?} must be a regular file")),

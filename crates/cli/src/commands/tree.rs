@@ -18,7 +18,7 @@ const GLOBALS: &[Flag] = &[
     )
     .short('c'),
     flag("debug", Kind::Bool, "Enable debug mode").short('D'),
-    flag("host", Kind::List, "Daemon socket to connect to").short('H'),
+    flag("host", Kind::Str, "Daemon socket to connect to").short('H'),
     flag("log-level", Kind::Str, "Set the logging level (\"debug\", \"info\", \"warn\", \"error\", \"fatal\")")
         .short('l')
         .default("info"),
@@ -33,7 +33,7 @@ const GLOBALS: &[Flag] = &[
 /// The root.
 pub(crate) static ROOT: Command = Command::new(
     "docker",
-    "[OPTIONS] COMMAND",
+    "[OPTIONS] COMMAND [ARG...]",
     "A self-sufficient runtime for containers",
     Action::Group(COMMANDS),
 )
@@ -424,7 +424,7 @@ static IMAGE_LS: Command = Command { action: Action::Run(images::image_ls), ..IM
 static IMAGE_RM: Command = RMI.named("rm", &["rmi", "remove"]);
 static CONTAINER: Command = Command::new(
     "container",
-    "COMMAND",
+    "",
     "Manage containers",
     Action::Group(&[
         &ATTACH,
@@ -455,7 +455,7 @@ static CONTAINER: Command = Command::new(
 );
 static IMAGE: Command = Command::new(
     "image",
-    "COMMAND",
+    "",
     "Manage images",
     Action::Group(&[
         &HISTORY,
@@ -472,7 +472,7 @@ static IMAGE: Command = Command::new(
 );
 static NETWORK: Command = Command::new(
     "network",
-    "COMMAND",
+    "",
     "Manage networks",
     Action::Group(&[
         &NETWORK_CONNECT,
@@ -484,12 +484,8 @@ static NETWORK: Command = Command::new(
         &NETWORK_RM,
     ]),
 );
-static SYSTEM: Command = Command::new(
-    "system",
-    "COMMAND",
-    "Manage Docker",
-    Action::Group(&[&SYSTEM_DF, &EVENTS, &INFO, &SYSTEM_PRUNE]),
-);
+static SYSTEM: Command =
+    Command::new("system", "", "Manage Docker", Action::Group(&[&SYSTEM_DF, &EVENTS, &INFO, &SYSTEM_PRUNE]));
 static VOLUME: Command = Command::new(
     "volume",
     "COMMAND",

@@ -181,10 +181,6 @@ pub(crate) fn stats(context: &Context, parsed: &Parsed) -> Outcome {
         let all = client.get("/containers/json", &Query::new().flag("all", parsed.on("all")))?;
         let ids = all.as_array().into_iter().flatten().filter_map(|container| container["Id"].as_str());
         names = ids.map(str::to_owned).collect();
-    } else {
-        for name in &names {
-            client.get(&format!("/containers/{}/json", path_escape(name)), &Query::new())?;
-        }
     }
     let watched: Vec<Arc<Watched>> = names
         .into_iter()
@@ -197,7 +193,8 @@ pub(crate) fn stats(context: &Context, parsed: &Parsed) -> Outcome {
             })
         })
         .collect();
-    client.version()?;
+    // Agreed on once, not by each thread; without a daemon each container says so.
+    let _ = client.version();
     let (first, all_first) = mpsc::channel();
     for entry in &watched {
         let (client, entry, first) = (Arc::clone(client), Arc::clone(entry), first.clone());
@@ -227,13 +224,9 @@ pub(crate) fn stats(context: &Context, parsed: &Parsed) -> Outcome {
         ("PIDs", "PIDS"),
     ];
     let table = Table { format, headings };
-    if !stream {
-        let errors: Vec<String> = watched
-            .iter()
-            .filter_map(|entry| entry.error.lock().unwrap_or_else(PoisonError::into_inner).clone())
-            .collect();
-        Failure::join(errors)?;
-    }
+    let errors =
+        watched.iter().filter_map(|entry| entry.error.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    Failure::join(errors.collect())?;
     loop {
         let shown: Vec<&Arc<Watched>> = watched
             .iter()

@@ -182,6 +182,9 @@ fn set(parsed: &mut Parsed, flag: &Flag, value: &str) -> Result<(), FlagError> {
     if let Some(advice) = flag.deprecated {
         parsed.warnings.push(format!("Flag --{} has been deprecated, {advice}", flag.name));
     }
+    if flag.name == "help" {
+        parsed.help = kept == "true";
+    }
     match flag.kind {
         Kind::Strings => parsed.values.extend(kept.split(',').map(|part| (flag.target, part.to_owned()))),
         _ => parsed.values.push((flag.target, kept)),

@@ -19,7 +19,11 @@ pub(crate) fn wrap_width() -> usize {
 pub(crate) fn help_text(path: &str, command: &Command, width: usize) -> String {
     let is_root = !path.contains(' ');
     let mut text = String::from("Usage:  ");
-    text.push_str(&use_line(path, command));
+    text.push_str(&match command.action {
+        Action::Run(_) => use_line(path, command),
+        Action::Group(_) if is_root => format!("{path} [OPTIONS] COMMAND"),
+        Action::Group(_) => format!("{path} COMMAND"),
+    });
     text.push_str("\n\n");
     text.push_str(if command.long.is_empty() { command.about } else { command.long });
     text.push('\n');

@@ -20,7 +20,12 @@ pub(crate) fn parse(spec: &str) -> Result<Volume, String> {
     if spec.len() <= 2 {
         return Ok(Volume::Anonymous(spec.to_owned()));
     }
-    let parts: Vec<&str> = spec.split(':').collect();
+    // One letter before a colon is taken for a drive of Windows, here as in Docker.
+    let drive = spec.as_bytes()[0].is_ascii_alphabetic() && spec.as_bytes()[1] == b':';
+    let mut parts: Vec<&str> = spec[if drive { 2 } else { 0 }..].split(':').collect();
+    if drive {
+        parts[0] = &spec[..parts[0].len() + 2];
+    }
     if parts.iter().any(|part| part.is_empty()) {
         return wrong("empty section between colons");
     }

@@ -80,6 +80,7 @@ pub(crate) const CREATE_AND_RUN: &[Flag] = &[
         "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)",
     ),
     flag("health-timeout", Kind::Duration, "Maximum time to allow one check to run (ms|s|m|h) (default 0s)"),
+    flag("help", Kind::Bool, "Print usage"),
     flag("hostname", Kind::Str, "Container host name").short('h'),
     flag("init", Kind::Bool, "Run an init inside the container that forwards signals and reaps processes"),
     flag("interactive", Kind::Bool, "Keep STDIN open even if not attached").short('i'),

@@ -379,8 +379,12 @@ fn find(record: &Rc<Record>, name: &str) -> Option<Value> {
         "CPUQuota" => "CpuQuota",
         _ => "",
     };
-    by_name(name).or_else(|| by_name(in_json)).or_else(|| match record.type_name {
-        "" => omitted_field(name),
-        _ => None,
+    let mut letters = name.chars();
+    let lower: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
+    by_name(name).or_else(|| by_name(in_json)).or_else(|| by_name(&lower)).or_else(|| {
+        match record.type_name {
+            "" => omitted_field(name),
+            _ => None,
+        }
     })
 }

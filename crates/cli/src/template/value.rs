@@ -98,6 +98,21 @@ impl Value {
         Self::Record(Rc::new(Record { type_name, fields, is_row: true }))
     }
 
+    /// The same struct with Go's name for its type.
+    pub(crate) fn typed(self, type_name: &'static str) -> Self {
+        match self {
+            Self::Record(record) => {
+                let fields = record.fields.iter().map(|field| Field {
+                    name: field.name.clone(),
+                    value: field.value.clone(),
+                    omitted: field.omitted,
+                });
+                Self::Record(Rc::new(Record { type_name, fields: fields.collect(), is_row: record.is_row }))
+            }
+            other => other,
+        }
+    }
+
     /// The same struct with another value in one field.
     pub(crate) fn record_with(record: &Record, name: &str, value: Value) -> Self {
         let fields = record.fields.iter().map(|field| Field {

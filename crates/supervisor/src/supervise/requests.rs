@@ -187,6 +187,10 @@ impl Supervisor {
         if let Err(reply) = self.find(None) {
             return Answer::Reply(reply);
         }
+        if self.paused {
+            // It would join the frozen cgroup and keep us waiting for its `execve`.
+            return Answer::Reply(Reply::Failed("container is paused".to_owned()));
+        }
         let known = self.members.iter().any(|(at, member)| at != INIT && member.id == exec.id)
             || self.finished.iter().any(|(id, ..)| *id == exec.id);
         if known || exec.id.is_empty() {

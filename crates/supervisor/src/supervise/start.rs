@@ -109,6 +109,9 @@ fn become_supervisor(dir: &Path) -> io::Result<SignalFd> {
 
 /// Listens before anything is created: a daemon that dies meanwhile finds what it started.
 fn listen(dir: &Path) -> io::Result<UnixListener> {
+    if record::in_short_path(dir, |path| UnixStream::connect(path)).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "container is running already"));
+    }
     for old in [record::exit_path(dir), record::run_path(dir), record::socket_path(dir)] {
         match fs::remove_file(old) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -233,3 +233,27 @@ impl Supervisor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::Attach;
+    use crate::supervise::connection::Stream;
+
+    #[test]
+    fn only_late_clients_that_take_nothing_are_given_up() {
+        let attach = Attach { stdout: true, ..Attach::default() };
+        for (holds, bytes, expect) in [(true, 1 << 20, false), (false, 1 << 20, true), (false, 10, false)] {
+            let (ours, _theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let mut client =
+                Connection::new(0, ours.into(), Role::Stream(Stream::new(0, &attach, false, holds)));
+            client.deliver(StreamKind::Stdout, &vec![0; bytes]).unwrap();
+            let deadline = stall_deadline(&client);
+            assert_eq!(deadline.is_some(), expect, "holds: {holds}, {bytes} bytes");
+            assert!(deadline.is_none_or(|deadline| deadline > Instant::now() + Duration::from_secs(50)));
+        }
+    }
+}

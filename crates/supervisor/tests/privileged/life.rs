@@ -8,11 +8,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use supervisor::log::Select;
-use supervisor::{Client, ExitRecord, Found, RunRecord, find};
+use supervisor::{Client, ClientError, Exec, ExitRecord, Found, RunRecord, find};
 use types::spec::{Memory, NamespaceKind};
 
 use crate::Test;
-use crate::world::{World, assert_clean, cgroups, container, eventually, exit_of, log_lines, read_frames};
+use crate::world::{
+    World, assert_clean, cgroups, container, eventually, exit_of, log_lines, process, read_frames,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("privileged_a_container_that_cannot_start_leaves_nothing", a_container_that_cannot_start_leaves_nothing),
@@ -29,6 +31,8 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("privileged_out_of_memory_is_noticed", out_of_memory_is_noticed),
     ("privileged_the_process_gets_a_clean_start", the_process_gets_a_clean_start),
+    ("privileged_a_network_namespace_can_be_given", a_network_namespace_can_be_given),
+    ("privileged_a_running_container_is_not_started_twice", a_running_container_is_not_started_twice),
     ("privileged_init_behaves_like_tini", init_behaves_like_tini),
 ];
 
@@ -55,7 +59,7 @@ fn a_container_that_cannot_start_leaves_nothing() {
 /// Plays a daemon: starts a container in `root`, says so, and waits to be killed.
 pub(crate) fn daemon(root: &OsStr) -> ! {
     let zygote = supervisor::Zygote::launch().unwrap();
-    let command = ["sh", "-c", "n=0; while [ $n -lt 300 ]; do n=$((n+1)); echo $n; sleep 0.01; done; exit 8"];
+    let command = ["sh", "-c", "n=0; while [ $n -lt 80 ]; do n=$((n+1)); echo $n; sleep 0.01; done; exit 8"];
     let spawn = container(Path::new(root), &command);
     zygote.spawn(&spawn, None, vec![]).unwrap();
     println!("{}", spawn.dir.display());
@@ -85,7 +89,7 @@ fn containers_survive_their_daemon() {
     assert!(matches!(find(&dir), Found::Exited(found) if found == record));
     let mut spawn = world.container(&["true"]);
     spawn.log.path = dir.join("log");
-    let expect: Vec<String> = (1..=300).map(|n| format!("{n}\n")).collect();
+    let expect: Vec<String> = (1..=80).map(|n| format!("{n}\n")).collect();
     let lines: Vec<String> = log_lines(&spawn, Select::default()).into_iter().map(|(_, line)| line).collect();
     assert_eq!(lines, expect);
     let run = RunRecord::read(&dir).unwrap();
@@ -247,6 +251,29 @@ fn the_process_gets_a_clean_start() {
     // 0, 1, 2 and the one that ls reads the directory with.
     assert_eq!(lines.next(), Some("4"));
     assert_eq!(lines.next(), Some("0022"));
+}
+
+fn a_network_namespace_can_be_given() {
+    let world = World::new();
+    let spawn = world.container(&["readlink", "/proc/self/ns/net"]);
+    let netns = std::fs::File::open("/proc/self/ns/net").unwrap();
+    world.zygote.spawn(&spawn, Some(netns.into()), vec![]).unwrap();
+    exit_of(&spawn);
+    let mine = std::fs::read_link("/proc/self/ns/net").unwrap();
+    assert_eq!(log_lines(&spawn, Select::default())[0].1.trim(), mine.to_str().unwrap());
+}
+
+fn a_running_container_is_not_started_twice() {
+    let world = World::new();
+    let spawn = world.container(&["sleep", "1000"]);
+    let client = world.start(&spawn);
+    let error = world.zygote.spawn(&spawn, None, vec![]).unwrap_err();
+    assert!(error.message.contains("running already"), "{error}");
+    let status = client.status().unwrap();
+    assert_eq!(RunRecord::read(&spawn.dir).unwrap().pid, status.pid);
+    client.pause().unwrap();
+    let exec = Exec { id: "e".to_owned(), process: process(&["true"]), ..Exec::default() };
+    assert!(matches!(client.exec(&exec), Err(ClientError::Refused(_))), "an exec would freeze, too");
 }
 
 fn init_behaves_like_tini() {

@@ -15,9 +15,9 @@ use types::spec::{
 };
 use types::{Frame, StreamKind};
 
-const APPLETS: [&str; 18] = [
+const APPLETS: [&str; 19] = [
     "sh", "cat", "echo", "sleep", "dd", "seq", "true", "stty", "head", "kill", "ps", "ls", "touch", "wc",
-    "yes", "trap", "tty", "id",
+    "yes", "trap", "tty", "id", "readlink",
 ];
 
 /// Directories of one test; gone with it, and so are its containers.

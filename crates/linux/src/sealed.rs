@@ -9,7 +9,8 @@
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
 
@@ -17,6 +18,16 @@ use crate::mount::{self, MountAttr, attr};
 use crate::process;
 
 const SELF: &str = "/proc/self/exe";
+/// Tells the sealed process where its executable is: `/proc/self/exe` leads to a mount without a path.
+const VARIABLE: &str = "WHARF_EXECUTABLE";
+
+/// The path of the own executable, as it was before sealing.
+pub fn executable() -> io::Result<PathBuf> {
+    match std::env::var_os(VARIABLE) {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => std::env::current_exe(),
+    }
+}
 
 /// Whether the running executable cannot be written through its mount, or is a sealed memory file.
 pub fn is_sealed() -> io::Result<bool> {
@@ -31,8 +42,14 @@ pub fn is_sealed() -> io::Result<bool> {
 /// itself, with the arguments and environment it was started with. Call it before anything else.
 pub fn ensure() -> io::Result<()> {
     if is_sealed()? {
+        if let Some(name) = std::env::var_os(VARIABLE).map(PathBuf::from) {
+            // Executed by descriptor, the process is called by its number.
+            let name = name.file_name().unwrap_or_default().as_bytes().to_vec();
+            rustix::thread::set_name(&CString::new(name)?)?;
+        }
         return Ok(());
     }
+    let path = std::fs::read_link(SELF)?;
     let executable = read_only_view().or_else(|_| sealed_copy())?;
     let strings = |items: &mut dyn Iterator<Item = OsString>| -> io::Result<Vec<CString>> {
         items
@@ -40,7 +57,9 @@ pub fn ensure() -> io::Result<()> {
             .collect()
     };
     let argv = strings(&mut std::env::args_os())?;
-    let env = strings(&mut std::env::vars_os().map(|(mut name, value)| {
+    let own = (OsString::from(VARIABLE), path.into_os_string());
+    let inherited = std::env::vars_os().filter(|(name, _)| *name != own.0);
+    let env = strings(&mut inherited.chain([own.clone()]).map(|(mut name, value)| {
         name.push("=");
         name.push(value);
         name

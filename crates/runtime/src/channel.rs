@@ -75,7 +75,14 @@ impl Channel {
     /// The next packet; `None` when the other side is gone. An `Error` packet is returned as that error.
     pub(crate) fn recv(&self) -> Result<Option<Packet>, Error> {
         let mut bytes = [0; MAX_TEXT + 1];
-        let (length, fds) = recv_fds(self.0.as_fd(), &mut bytes).doing(|| "receive from init".into())?;
+        let (length, fds) = match recv_fds(self.0.as_fd(), &mut bytes) {
+            // The other side closed with something of ours unread; that is told once, and before what it had sent.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                recv_fds(self.0.as_fd(), &mut bytes)
+            }
+            other => other,
+        }
+        .doing(|| "receive from init".into())?;
         let Some((&tag, rest)) = bytes[..length].split_first() else { return Ok(None) };
         let tag = match tag {
             b'G' => Tag::Go,
@@ -128,6 +135,16 @@ mod tests {
         assert_eq!(other.recv().unwrap_err(), Error::NotFound("exec".into()));
         assert!(other.recv().unwrap_err().to_string().len() >= 3900);
         drop(one);
+        assert!(other.recv().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_was_said_before_leaving_is_heard_even_if_our_words_were_not() {
+        let (one, other) = Channel::pair().unwrap();
+        other.send(Tag::Go, "", &[]).unwrap();
+        one.send_error(&Error::Failed("why".into()));
+        drop(one);
+        assert_eq!(other.recv().unwrap_err(), Error::Failed("why".into()));
         assert!(other.recv().unwrap().is_none());
     }
 }

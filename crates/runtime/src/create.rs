@@ -70,6 +70,11 @@ fn filter<'a>(
 
 fn make_cgroup(request: &CreateRequest<'_>, linux: &Linux) -> Result<Option<Cgroup>, Error> {
     let CgroupMode::Path(path) = request.cgroup else { return Ok(None) };
+    // Whoever is in there would get the container's limits, and die with it.
+    let others = Cgroup::open(path).and_then(|cgroup| cgroup.pids()).map_or(0, |pids| pids.len());
+    if others > 0 {
+        return Err(Error::State(format!("container's cgroup is not empty: {others} process(es) found")));
+    }
     let mut resources = linux.resources.clone().unwrap_or_default();
     for rule in default_rules() {
         if !resources.devices.contains(&rule) {

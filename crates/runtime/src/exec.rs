@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use linux::cgroup::Cgroup;
 use linux::namespace;
 use linux::process::{self, Fork, flags};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -39,8 +40,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
 
     let (outside, inside) = Channel::pair()?;
     let pid_namespace = ChildrenIn::join(request.target)?;
-    let fork =
-        process::clone3(0, request.cgroup.and_then(|cgroup| cgroup.clone_fd())).doing(|| "clone3".into());
+    let fork = clone_into(request).doing(|| "clone3".into());
     if let Ok(Fork::Child) = fork {
         drop(outside);
         let child = Child { request, kinds, in_user_namespace, awaits_go, channel: inside };
@@ -73,6 +73,19 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
             end(&pidfd);
             Err(error)
         }
+    }
+}
+
+/// Forks into the container's cgroup. One that has cgroups of its own below and gives them controllers takes no processes
+/// itself on v2 (EBUSY): then into init's.
+fn clone_into(request: &ExecRequest<'_>) -> std::io::Result<Fork> {
+    const EBUSY: i32 = 16;
+    match process::clone3(0, request.cgroup.and_then(|cgroup| cgroup.clone_fd())) {
+        Err(error) if error.raw_os_error() == Some(EBUSY) => {
+            let of_init = Cgroup::of_process(request.target_pid).map_err(std::io::Error::other)?;
+            process::clone3(0, of_init.clone_fd())
+        }
+        other => other,
     }
 }
 

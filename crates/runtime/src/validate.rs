@@ -16,7 +16,8 @@ pub(crate) fn spec(spec: &RuntimeSpec, linux: &Linux, namespaces: &Namespaces<'_
     if spec.root.as_ref().is_none_or(|root| root.path.is_empty()) {
         return invalid("root property must not be empty");
     }
-    if !has(NamespaceKind::Uts) && !(spec.hostname.is_empty() && spec.domainname.is_empty()) {
+    let named = !spec.hostname.is_empty() || !spec.domainname.is_empty();
+    if named && !has(NamespaceKind::Uts) {
         return invalid("unable to set hostname without a private UTS namespace");
     }
     if !namespaces.is_new(NamespaceKind::Mount) {

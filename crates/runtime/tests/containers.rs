@@ -1,5 +1,7 @@
 //! Containers as users see them: the command line on a real root file system.
 
+#![allow(clippy::unwrap_used)] // Tests; clippy sees only functions marked as such.
+
 mod support;
 
 use std::os::fd::AsFd;
@@ -458,6 +460,18 @@ fn privileged_mount_targets_cannot_leave_the_root() {
     bundle.run();
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
 
+    // Inside /proc only procfs speaks, but for what lxcfs and the like provide.
+    for (destination, expect) in [("/proc/self/attr", 1), ("/proc/sys", 1), ("/proc/uptime", 0), ("/proc", 1)]
+    {
+        let mut bundle = Bundle::new("true");
+        let source = if destination == "/proc/uptime" { "/etc/passwd" } else { "/tmp" };
+        let options = vec!["bind".into()];
+        let mount = Mount { source: source.into(), options, ..mount(destination, "bind") };
+        bundle.spec.mounts.push(mount);
+        let (code, _, err) = bundle.run();
+        assert_eq!((code, err.contains("inside /proc")), (expect, expect == 1), "{destination}: {err}");
+    }
+
     // procfs where the image has a link: refused (CVE-2019-16884, CVE-2023-27561).
     let bundle = Bundle::new("true");
     std::fs::create_dir(bundle.rootfs().join("elsewhere")).unwrap();
@@ -512,6 +526,17 @@ fn privileged_a_read_only_root_still_has_writable_mounts() {
     });
     let (_, out, err) = bundle.run();
     assert!(out == "ok\n" && err.contains("/x: Read-only file system"), "{out}{err}");
+}
+
+#[test]
+fn privileged_a_cgroup_with_other_processes_is_refused_and_left_alone() {
+    let first = Bundle::new("sleep 100");
+    let pid = first.start();
+    let mut second = Bundle::new("true");
+    second.linux().cgroups_path = format!("/{}", first.id);
+    let (code, _, err) = second.run();
+    assert!(code == 1 && err.contains("cgroup is not empty: 1 process(es) found"), "{err}");
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
 }
 
 #[test]

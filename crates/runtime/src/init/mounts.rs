@@ -7,9 +7,9 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use linux::fs::{make_dirs_in_root, make_file_in_root, open_in_root};
+use linux::fs::{PROC_SUPER_MAGIC, is_on, make_dirs_in_root, make_file_in_root, open_in_root};
 use linux::mount::{FdPath, attach, clone_tree, set_attr};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
@@ -52,6 +52,8 @@ fn fresh(root: BorrowedFd<'_>, mount: &Mount, options: &Options) -> std::io::Res
     let target = make_dirs_in_root(root, Path::new(&mount.destination), DIR_MODE)?;
     if matches!(mount.kind.as_str(), "proc" | "sysfs") {
         must_be_plain(root, mount, target.as_fd())?;
+    } else {
+        must_not_cover_proc(mount, target.as_fd(), None)?;
     }
     let mut data = options.data.join(",");
     if mount.kind == "tmpfs" && !options.data.iter().any(|option| option.starts_with("mode=")) {
@@ -92,6 +94,39 @@ fn must_be_plain(root: BorrowedFd<'_>, mount: &Mount, target: BorrowedFd<'_>) ->
     Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path has symbolic links"))
 }
 
+/// What programs in the container learn from procfs must come from procfs: whoever covers it can fake the writes that
+/// confine processes (CVE-2019-16884, CVE-2025-52881). The exceptions are those that other runtimes make, for lxcfs and
+/// the like; `/proc` as a whole may be another procfs.
+fn must_not_cover_proc(
+    mount: &Mount,
+    target: BorrowedFd<'_>,
+    source: Option<&OwnedFd>,
+) -> std::io::Result<()> {
+    const FAKED: [&str; 11] = [
+        "/proc/cpuinfo",
+        "/proc/diskstats",
+        "/proc/loadavg",
+        "/proc/meminfo",
+        "/proc/net/dev",
+        "/proc/slabinfo",
+        "/proc/stat",
+        "/proc/swaps",
+        "/proc/sys/crypto/fips_enabled",
+        "/proc/sys/kernel/ns_last_pid",
+        "/proc/uptime",
+    ];
+    let path: PathBuf = Path::new("/").join(&mount.destination).components().collect();
+    if path == Path::new("/proc") {
+        let on_proc = |fd: &OwnedFd| is_on(fd.as_fd(), PROC_SUPER_MAGIC).unwrap_or(false);
+        if source.is_some_and(on_proc) {
+            return Ok(());
+        }
+    } else if !is_on(target, PROC_SUPER_MAGIC)? || FAKED.iter().any(|known| path == Path::new(known)) {
+        return Ok(());
+    }
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "cannot be mounted because it is inside /proc"))
+}
+
 /// A bind mount without its flags.
 fn bind(
     root: BorrowedFd<'_>,
@@ -109,15 +144,18 @@ fn bind(
     } else {
         make_file_in_root(root, destination, Mode::from_raw_mode(0o755))?
     };
+    let source = rustix::fs::open(&mount.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok();
+    must_not_cover_proc(mount, target.as_fd(), prepared.or(source.as_ref()))?;
     if let Some(tree) = prepared {
         return attach(tree.as_fd(), target.as_fd());
     }
     let path = FdPath::of(target.as_fd());
-    Ok(if options.recursive {
-        rustix::mount::mount_bind_recursive(&mount.source, path.as_str())?
+    if options.recursive {
+        rustix::mount::mount_bind_recursive(&mount.source, path.as_str())?;
     } else {
-        rustix::mount::mount_bind(&mount.source, path.as_str())?
-    })
+        rustix::mount::mount_bind(&mount.source, path.as_str())?;
+    }
+    Ok(())
 }
 
 /// Flags of a bind mount, recursive attributes and propagation: on the mount now at the destination.

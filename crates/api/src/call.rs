@@ -1,10 +1,9 @@
 //! One request as a handler sees it.
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -13,6 +12,7 @@ use wire::ApiVersion;
 
 use crate::go_json::syntax_error;
 use crate::query::Query;
+use crate::request_body::RequestBody;
 use crate::routes::Route;
 use crate::server::Parts;
 
@@ -34,7 +34,7 @@ pub(crate) struct Call {
     /// The headers.
     pub(crate) headers: HeaderMap,
     /// The body.
-    pub(crate) body: Incoming,
+    pub(crate) body: RequestBody,
     /// The connection, if the client asked for it with `Upgrade`.
     pub(crate) upgrade: Option<OnUpgrade>,
     /// Turns true when the daemon stops.
@@ -48,14 +48,9 @@ impl Call {
         async move { crate::server::stopped(&mut stop).await }
     }
 
-    /// Whether there is no body at all.
-    fn is_bodyless(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
     /// Reads a JSON body; a missing one is `T::default()`, as in Docker's `httputils.ReadJSON`.
     pub(crate) async fn json<T: DeserializeOwned + Default>(&mut self) -> Result<T> {
-        if self.is_bodyless() {
+        if self.body.is_empty() {
             return Ok(T::default());
         }
         self.check_json()?;
@@ -65,7 +60,7 @@ impl Call {
 
     /// Reads a JSON body that must be there.
     pub(crate) async fn required_json<T: DeserializeOwned>(&mut self) -> Result<T> {
-        if !self.is_bodyless() {
+        if !self.body.is_empty() {
             self.check_json()?;
         }
         let text = read_limited(&mut self.body, JSON_MAX_BYTES).await?;
@@ -84,16 +79,14 @@ impl Call {
     }
 }
 
-async fn read_limited(body: &mut Incoming, limit: usize) -> Result<Bytes> {
+async fn read_limited(body: &mut RequestBody, limit: usize) -> Result<Bytes> {
     let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| Error::invalid("invalid request body").with_source(e))?;
-        if let Ok(data) = frame.into_data() {
-            if whole.len() + data.len() > limit {
-                return Err(Error::invalid(format!("request body is larger than {limit} bytes")));
-            }
-            whole.extend_from_slice(&data);
+    while let Some(data) = body.next().await {
+        let data = data.map_err(|e| Error::invalid("invalid request body").with_source(e))?;
+        if whole.len() + data.len() > limit {
+            return Err(Error::invalid(format!("request body is larger than {limit} bytes")));
         }
+        whole.extend_from_slice(&data);
     }
     Ok(whole.into())
 }

@@ -12,8 +12,6 @@ use engine::containers::view::{Attached, LogStream};
 use futures_util::StreamExt;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{StatusCode, Version};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -23,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::call::Call;
 use crate::reply::{self, Reply};
+use crate::request_body::RequestBody;
 
 /// Bytes moved at once by a fast stream.
 const CHUNK: usize = 64 << 10;
@@ -153,7 +152,7 @@ async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
 }
 
 /// A client that speaks plain HTTP: output is the body of the answer, stdin the body of the request.
-fn plain(body: Incoming, is_stdin: bool, content_type: HeaderValue, source: Source) -> Reply {
+fn plain(body: RequestBody, is_stdin: bool, content_type: HeaderValue, source: Source) -> Reply {
     let (chunks, receiver) = mpsc::channel(4);
     tokio::spawn(async move {
         if let Err(e) = feed(source, body, is_stdin, &chunks).await {
@@ -172,7 +171,7 @@ fn plain(body: Incoming, is_stdin: bool, content_type: HeaderValue, source: Sour
 
 async fn feed(
     source: Source,
-    mut body: Incoming,
+    mut body: RequestBody,
     is_stdin: bool,
     to: &mpsc::Sender<Bytes>,
 ) -> io::Result<()> {
@@ -189,8 +188,8 @@ async fn feed(
     let Some(stream) = attached.stream else { return Ok(()) };
     let (mut from_container, mut to_container) = stream.into_split();
     let input = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            if let (true, Ok(data)) = (is_stdin, frame.into_data()) {
+        while let Some(Ok(data)) = body.next().await {
+            if is_stdin {
                 to_container.write_all(&data).await?;
             }
         }

@@ -9,10 +9,9 @@ use bytes::Bytes;
 use engine::images::{
     Credentials, ImportRequest, ListRequest, Progress, ProgressStream, PullRequest, Removed,
 };
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use http::header::HeaderValue;
-use http_body_util::BodyExt;
 use tokio_util::io::StreamReader;
 use types::{Error, Platform};
 use wire::ProgressLine;
@@ -23,6 +22,7 @@ use wire::system::AuthConfig;
 use crate::call::Call;
 use crate::render;
 use crate::reply::{self, Result};
+use crate::request_body::RequestBody;
 
 /// `GET /images/json`
 pub(crate) async fn list(call: Call) -> Result {
@@ -126,7 +126,8 @@ async fn import(call: Call) -> Result {
 pub(crate) async fn load(call: Call) -> Result {
     let quiet = call.query.flag_or("quiet", true);
     let platform = platform(&call)?;
-    progress_reply(call.parts.images.load(reader(call.body), platform, quiet)).await
+    // Unlike a pull, a load has always begun: whatever fails is a line.
+    Ok(progress_lines(call.parts.images.load(reader(call.body), platform, quiet)))
 }
 
 /// Since 1.48 some requests name a platform as JSON of its parts.
@@ -166,8 +167,8 @@ async fn archive(call: Call, names: Vec<String>) -> Result {
     Ok(reply::stream(HeaderValue::from_static("application/x-tar"), chunks))
 }
 
-fn reader(body: hyper::body::Incoming) -> impl tokio::io::AsyncRead + Send + Unpin + 'static {
-    StreamReader::new(body.into_data_stream().map_err(io::Error::other))
+fn reader(body: RequestBody) -> impl tokio::io::AsyncRead + Send + Unpin + 'static {
+    StreamReader::new(body)
 }
 
 /// An error before the first line has a status; a later one is a line of its own.
@@ -177,11 +178,15 @@ async fn progress_reply(mut progress: ProgressStream) -> Result {
         Some(Ok(first)) => Some(Ok(first)),
         None => None,
     };
-    let lines = stream::iter(first).chain(progress).map(|event| match event {
+    Ok(progress_lines(stream::iter(first).chain(progress)))
+}
+
+fn progress_lines(events: impl Stream<Item = types::Result<Progress>> + Send + 'static) -> reply::Reply {
+    let lines = events.map(|event| match event {
         Ok(event) => progress_line(event),
         Err(error) => ProgressLine::error(error.message),
     });
-    Ok(reply::stream(HeaderValue::from_static("application/json"), encode(lines)))
+    reply::stream(HeaderValue::from_static("application/json"), encode(lines))
 }
 
 /// Docker ends these lines with CR LF.

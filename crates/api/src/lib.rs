@@ -25,6 +25,7 @@ mod networks;
 mod query;
 mod render;
 mod reply;
+mod request_body;
 mod router;
 mod routes;
 mod server;

@@ -13,6 +13,7 @@ use wire::ApiVersion;
 use crate::call::Call;
 use crate::query::{Query, decode};
 use crate::reply::{self, Reply};
+use crate::request_body::RequestBody;
 use crate::routes::{Route, routes};
 use crate::server::Parts;
 
@@ -98,6 +99,7 @@ async fn dispatch(
     let upgrade =
         request.headers().contains_key(http::header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
     let (head, body) = request.into_parts();
+    let body = RequestBody::new(body);
     let path = decode(head.uri.path(), false).into_owned();
     let (version, rest) = split_version(&path);
     let (route, name) = find(&head.method, rest).ok_or_else(|| Error::not_found("page not found"))?;

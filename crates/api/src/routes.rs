@@ -16,7 +16,7 @@ pub enum Support {
     Works,
     /// Something is missing or has no meaning here yet.
     Partly,
-    /// Answers 501, or what a Docker outside a swarm answers.
+    /// Answers 501, or what a Docker outside a swarm or without plugins answers.
     NotYet,
 }
 
@@ -156,13 +156,13 @@ static ROUTES: [Route; 108] = [
     ask!(POST, "/plugins/create", NotYet, not_built),
     ask!(GET, "/plugins/privileges", NotYet, not_built),
     ask!(POST, "/plugins/pull", NotYet, not_built),
-    ask!(POST, "/plugins/{name}/disable", NotYet, not_built),
-    ask!(POST, "/plugins/{name}/upgrade", NotYet, not_built),
-    ask!(POST, "/plugins/{name}/enable", NotYet, not_built),
-    ask!(GET, "/plugins/{name}/json", NotYet, not_built),
-    ask!(POST, "/plugins/{name}/push", NotYet, not_built),
-    ask!(POST, "/plugins/{name}/set", NotYet, not_built),
-    ask!(DELETE, "/plugins/{name}", NotYet, not_built),
+    ask!(POST, "/plugins/{name}/disable", NotYet, system::no_such_plugin),
+    ask!(POST, "/plugins/{name}/upgrade", NotYet, system::no_such_plugin),
+    ask!(POST, "/plugins/{name}/enable", NotYet, system::no_such_plugin),
+    ask!(GET, "/plugins/{name}/json", NotYet, system::no_such_plugin),
+    ask!(POST, "/plugins/{name}/push", NotYet, system::no_such_plugin),
+    ask!(POST, "/plugins/{name}/set", NotYet, system::no_such_plugin),
+    ask!(DELETE, "/plugins/{name}", NotYet, system::no_such_plugin),
     // Session
     ask!(POST, "/session", NotYet, not_built),
     // Swarm

@@ -89,6 +89,11 @@ pub(crate) async fn plugins(call: Call) -> Result {
     reply::json(&[(); 0])
 }
 
+/// What Docker says about a plugin that is not installed. `docker inspect` asks this last of all.
+pub(crate) async fn no_such_plugin(call: Call) -> Result {
+    Err(Error::not_found(format!("plugin {:?} not found", call.name)))
+}
+
 /// What Docker says to everything about swarm on a node that is not in one.
 pub(crate) async fn not_a_manager(_: Call) -> Result {
     Err(Error::unavailable(

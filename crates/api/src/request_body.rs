@@ -1,0 +1,80 @@
+//! The body of a request, read to its end even when nobody wants it.
+//!
+//! A server that answers early and closes the connection takes the client by surprise in the middle of a write, and
+//! the client reports a broken pipe instead of the answer. Go's server reads some of what is left; so do we.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+
+/// What is left unread of a body is read up to here (Go's number); then the connection is closed.
+const DRAIN_MAX_BYTES: usize = 256 << 10;
+/// How long a slow client is waited for.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A body as a stream of chunks. What has not been read when it is dropped is read in a task of its own.
+#[derive(Debug)]
+pub(crate) struct RequestBody(Option<Incoming>);
+
+impl RequestBody {
+    pub(crate) fn new(body: Incoming) -> Self {
+        Self(Some(body))
+    }
+
+    /// Whether there is nothing (more) to read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|body| body.is_end_stream())
+    }
+}
+
+impl Stream for RequestBody {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let Some(body) = self.0.as_mut() else { return Poll::Ready(None) };
+            match std::task::ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    // Trailers carry nothing for us.
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Some(Err(e)) => {
+                    self.0 = None;
+                    return Poll::Ready(Some(Err(io::Error::other(e))));
+                }
+                None => {
+                    self.0 = None;
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if self.is_empty() {
+            return;
+        }
+        // Dropped outside the runtime, at its end: nobody waits for an answer any more.
+        if let (Some(body), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(DRAIN_PATIENCE, drain(body)));
+        }
+    }
+}
+
+async fn drain(mut body: Incoming) {
+    let mut left = DRAIN_MAX_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+        left = rest;
+    }
+}

@@ -67,10 +67,11 @@ impl Store {
     pub fn sweep(&self) -> Result<Swept> {
         let mut swept = Swept::default();
         let needed = Needed::by(&self.images().list()?);
-        self.sweep_snapshots(&needed, When::Running, &mut swept)?;
+        // Files first: on a full disk these make the room that the database needs to forget a snapshot.
         self.sweep_blobs(&needed, &mut swept)?;
         let now = SystemTime::now();
         swept.bytes += self.content().sweep_ingests(now.checked_sub(RESUMABLE_FOR).unwrap_or(now))?;
+        self.sweep_snapshots(&needed, When::Running, &mut swept)?;
         Ok(swept)
     }
 

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use types::{Descriptor, Digest, Error, Result};
 
+use super::hold::PullHold;
 use super::progress::{Progress, Reporter};
 use super::{Shared, pull};
 
@@ -27,7 +28,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 struct Pull {
     shared: Arc<Shared>,
     repository: Repository,
-    hold: Arc<store::Hold>,
+    hold: Arc<PullHold>,
     report: Reporter,
     /// Set when the pull ends early: threads that unpack look at it with every read.
     cancelled: Arc<AtomicBool>,
@@ -62,7 +63,7 @@ impl Drop for CancelOnDrop {
 pub(super) async fn fetch_all(
     shared: Arc<Shared>,
     repository: Repository,
-    hold: Arc<store::Hold>,
+    hold: Arc<PullHold>,
     report: Reporter,
     descriptors: &[Descriptor],
     diff_ids: &[Digest],

@@ -12,6 +12,7 @@
 mod changes;
 mod downloads;
 mod glob;
+mod hold;
 mod inspect;
 mod layers;
 mod list;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use registry::{ErrorCode, Fetched, Manifests, Repository, Target};
-use store::{Hold, ImageRecord};
+use store::ImageRecord;
 use types::image::media_type;
 use types::{Descriptor, Digest, Error, ErrorKind, ImageConfig, ImageRef, Manifest, Platform, Result};
 
+use super::hold::PullHold;
 use super::progress::{Progress, ProgressStream, Reporter};
 use super::{Images, PullRequest, Shared, layers};
 
@@ -37,17 +38,7 @@ async fn pull(shared: Arc<Shared>, request: PullRequest, report: Reporter) -> Re
     for reference in references.map_err(super::names::invalid)? {
         let one =
             One { shared: &shared, repository: &repository, reference: &reference, platform: &platform };
-        match one.pull(&report).await {
-            Ok(changed) => is_newer |= changed,
-            Err(error) => {
-                if is_disk_full(&error) {
-                    // What could be resumed is worth less now than room to breathe.
-                    let images = Images(shared.clone());
-                    images.blocking(|shared| Ok(shared.store.sweep()?)).await?;
-                }
-                return Err(error);
-            }
-        }
+        is_newer |= one.pull(&report).await?;
     }
     let shown = reference.familiar();
     let status = if is_newer {
@@ -57,11 +48,6 @@ async fn pull(shared: Arc<Shared>, request: PullRequest, report: Reporter) -> Re
     };
     report.say(Progress::message("", status)).await;
     Ok(())
-}
-
-fn is_disk_full(error: &Error) -> bool {
-    let source = error.source.as_ref().and_then(|source| source.downcast_ref::<store::Error>());
-    matches!(source, Some(store::Error::NoSpace { .. }))
 }
 
 /// The pull of one reference.
@@ -76,7 +62,15 @@ impl One<'_> {
     /// Returns whether anything here changed.
     async fn pull(&self, report: &Reporter) -> Result<bool> {
         // Before the first byte comes, so that no garbage collection takes what is not yet named.
-        let hold = Arc::new(self.shared.store.hold());
+        let hold = Arc::new(PullHold::new(self.shared.clone()));
+        let pulled = self.pull_held(&hold, report).await;
+        if let Err(error) = &pulled {
+            hold.failed(error);
+        }
+        pulled
+    }
+
+    async fn pull_held(&self, hold: &Arc<PullHold>, report: &Reporter) -> Result<bool> {
         let target = match (self.reference.digest(), self.reference.tag()) {
             (Some(digest), _) => Target::Digest(digest.clone()),
             (None, tag) => Target::Tag(tag.unwrap_or("latest").to_owned()),
@@ -95,9 +89,7 @@ impl One<'_> {
             None => self.bring(&fetched, &manifest, hold.clone(), report).await?,
         };
         report.say(Progress::message("", format!("Digest: {}", top.digest))).await;
-        let changed = self.keep(record, top.digest).await?;
-        drop(hold);
-        Ok(changed)
+        self.keep(record, top.digest).await
     }
 
     async fn fetch_manifest(&self, target: &Target) -> Result<Fetched> {
@@ -129,7 +121,7 @@ impl One<'_> {
         &self,
         fetched: &Fetched,
         manifest: &Manifest,
-        hold: Arc<Hold>,
+        hold: Arc<PullHold>,
         report: &Reporter,
     ) -> Result<ImageRecord> {
         check(manifest)?;

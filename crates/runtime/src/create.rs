@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use linux::cgroup::Cgroup;
+use linux::cgroup::{Cgroup, Entrance};
 use linux::mount::clone_tree;
 use linux::pidfd;
 use linux::process::{self, Fork, flags};
@@ -108,7 +108,7 @@ impl Creation<'_> {
         let listener =
             self.request.state_root.map(|root| gate::listen(&root.join(self.request.id))).transpose()?;
         let has_hooks = self.request.spec.hooks.is_some();
-        let needs_join = self.cgroup.is_some_and(|cgroup| cgroup.clone_fd().is_none());
+        let entrance = self.cgroup.map(Cgroup::entrance).transpose()?;
         let new_user = self.namespaces.is_new(NamespaceKind::User);
         let (outside, inside) = Channel::pair()?;
         let init = Init {
@@ -120,7 +120,8 @@ impl Creation<'_> {
             cgroup_paths: self.cgroup_paths()?,
             root_tree,
             sources,
-            awaits_go: needs_join || new_user || has_hooks,
+            awaits_go: new_user || has_hooks,
+            entrance: entrance.as_ref(),
             joined: self.namespaces.needs_stage(),
             listener,
             channel: inside,
@@ -130,7 +131,7 @@ impl Creation<'_> {
         let awaits_go = init.awaits_go;
         let (pid, pidfd, outside) =
             if init.joined { self.spawn_staged(init, outside)? } else { self.spawn(init, outside)? };
-        match self.raise(pid, &outside, awaits_go, needs_join) {
+        match self.raise(pid, &outside, awaits_go) {
             Ok(terminal) => Ok(Born { pid, pidfd, terminal, channel: outside }),
             Err(error) => {
                 end(&pidfd);
@@ -193,7 +194,7 @@ impl Creation<'_> {
     /// One `clone3` into everything.
     fn spawn(&self, init: Init<'_>, outside: Channel) -> Result<(i32, OwnedFd, Channel), Error> {
         let pid_namespace = self.namespaces.joined(NamespaceKind::Pid).map(ChildrenIn::join).transpose()?;
-        let cgroup = self.cgroup.and_then(Cgroup::clone_fd);
+        let cgroup = init.entrance.and_then(Entrance::clone_fd);
         let fork = process::clone3(self.namespaces.clone_flags(), cgroup).doing(|| "clone3".into());
         if let Ok(Fork::Child) = fork {
             // With a copy of the creator's end open, init would never see the creator go.
@@ -239,7 +240,7 @@ impl Creation<'_> {
         if let Some(pid) = self.namespaces.joined(NamespaceKind::Pid) {
             linux::namespace::join(pid, flags::NEWPID).doing(|| "join pid namespace".into())?;
         }
-        let cgroup = self.cgroup.and_then(Cgroup::clone_fd);
+        let cgroup = init.entrance.and_then(Entrance::clone_fd);
         let all = self.namespaces.clone_flags() | flags::PARENT;
         match process::clone3(all, cgroup).doing(|| "clone3".into())? {
             Fork::Child => {
@@ -251,16 +252,7 @@ impl Creation<'_> {
     }
 
     /// Does what init needs from outside, until it is at the gate. Returns the master of its terminal.
-    fn raise(
-        &self,
-        pid: i32,
-        channel: &Channel,
-        awaits_go: bool,
-        needs_join: bool,
-    ) -> Result<Option<OwnedFd>, Error> {
-        if let Some(cgroup) = self.cgroup.filter(|_| needs_join) {
-            cgroup.join(pid)?;
-        }
+    fn raise(&self, pid: i32, channel: &Channel, awaits_go: bool) -> Result<Option<OwnedFd>, Error> {
         if self.namespaces.is_new(NamespaceKind::User) {
             limits::map_ids(pid, self.linux)?;
         }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use linux::cgroup::Cgroup;
+use linux::cgroup::{Cgroup, Entrance};
 use linux::namespace;
 use linux::process::{self, Fork, flags};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -14,7 +14,7 @@ use crate::channel::{Channel, Tag};
 use crate::create::end;
 use crate::error::{Context, Error};
 use crate::init::launch::Launch;
-use crate::init::{become_root, detach_from_caller, join_keyring, terminal};
+use crate::init::{become_root, detach_from_caller, enter_cgroup, join_keyring, terminal};
 use crate::namespaces::ChildrenIn;
 use crate::request::{ExecRequest, Running, Stdio};
 use crate::{limits, validate};
@@ -35,15 +35,15 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
     if differs("time")? {
         kinds |= flags::NEWTIME;
     }
-    let join_cgroup = request.cgroup.filter(|cgroup| cgroup.clone_fd().is_none());
-    let awaits_go = join_cgroup.is_some() || limits::any(request.process);
+    let mut entrance = request.cgroup.map(Cgroup::entrance).transpose()?;
+    let awaits_go = limits::any(request.process);
 
     let (outside, inside) = Channel::pair()?;
     let pid_namespace = ChildrenIn::join(request.target)?;
-    let fork = clone_into(request).doing(|| "clone3".into());
+    let fork = clone_into(&mut entrance, request.target_pid).doing(|| "clone3".into());
     if let Ok(Fork::Child) = fork {
         drop(outside);
-        let child = Child { request, kinds, in_user_namespace, awaits_go, channel: inside };
+        let child = Child { request, kinds, in_user_namespace, entrance, awaits_go, channel: inside };
         child.main();
     }
     drop(inside);
@@ -52,9 +52,6 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
         return Err(Error::Failed("clone3: two children".into()));
     };
     let raise = || -> Result<Option<OwnedFd>, Error> {
-        if let Some(cgroup) = join_cgroup {
-            cgroup.join(pid)?;
-        }
         limits::set(pid, request.process)?;
         // A child that gave up already has said why: that is received next.
         let _sent = if awaits_go { outside.send(Tag::Go, "", &[]) } else { Ok(()) };
@@ -78,12 +75,13 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
 
 /// Forks into the container's cgroup. One that has cgroups of its own below and gives them controllers takes no processes
 /// itself on v2 (EBUSY): then into init's.
-fn clone_into(request: &ExecRequest<'_>) -> std::io::Result<Fork> {
+fn clone_into(entrance: &mut Option<Entrance>, init: i32) -> std::io::Result<Fork> {
     const EBUSY: i32 = 16;
-    match process::clone3(0, request.cgroup.and_then(|cgroup| cgroup.clone_fd())) {
+    match process::clone3(0, entrance.as_ref().and_then(Entrance::clone_fd)) {
         Err(error) if error.raw_os_error() == Some(EBUSY) => {
-            let of_init = Cgroup::of_process(request.target_pid).map_err(std::io::Error::other)?;
-            process::clone3(0, of_init.clone_fd())
+            let of_init = Cgroup::of_process(init).and_then(|cgroup| cgroup.entrance());
+            *entrance = Some(of_init.map_err(std::io::Error::other)?);
+            process::clone3(0, entrance.as_ref().and_then(Entrance::clone_fd))
         }
         other => other,
     }
@@ -93,6 +91,7 @@ struct Child<'a> {
     request: &'a ExecRequest<'a>,
     kinds: u64,
     in_user_namespace: bool,
+    entrance: Option<Entrance>,
     awaits_go: bool,
     channel: Channel,
 }
@@ -112,6 +111,7 @@ impl Child<'_> {
         detach_from_caller()?;
         let affinity = request.process.exec_cpu_affinity.clone().unwrap_or_default();
         set_affinity(&affinity.initial)?;
+        enter_cgroup(self.entrance.as_ref())?;
         if self.awaits_go {
             self.channel.expect(Tag::Go)?;
         }

@@ -7,8 +7,8 @@
 //!
 //! ```text
 //!  caller (single-threaded)                         init (one clone3, no re-exec)
-//!  create: cgroup, clone3 ------------------------> namespaces, mounts, devices, pivot_root,
-//!          id maps, cgroup join, rlimits  --Go----> identity, executable lookup
+//!  create: cgroup, clone3 ------------------------> cgroup, namespaces, mounts, devices, pivot_root,
+//!          id maps, rlimits  -------------Go------> identity, executable lookup
 //!          <------------------------------Ready---- gate
 //!  start:  -------------------------------Go------> seccomp, capabilities, execve
 //!          <--------------end of file: exec succeeded, or the exact error

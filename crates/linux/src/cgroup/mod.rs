@@ -11,6 +11,7 @@
 
 pub mod convert;
 pub(crate) mod devices;
+mod entrance;
 mod file;
 mod hierarchy;
 mod oom;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use types::spec::Resources;
 
 pub use devices::{DeviceError, is_device_rule_valid};
+pub use entrance::Entrance;
 pub use hierarchy::{Hierarchies, Version, detect, hierarchies};
 pub use stats::{BlockIoEntry, BlockIoStats, CpuStats, MemoryStats, PidsStats, Stats};
 

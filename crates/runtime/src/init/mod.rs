@@ -22,6 +22,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use linux::cgroup::Entrance;
 use linux::process::{self, flags};
 use linux::pty::Pty;
 use linux::{fs, namespace};
@@ -50,6 +51,8 @@ pub(crate) struct Init<'a> {
     /// Detached trees made by the creator: the root, and the source of each mount.
     pub(crate) root_tree: Option<OwnedFd>,
     pub(crate) sources: Vec<Option<OwnedFd>>,
+    /// The ways into the container's cgroup.
+    pub(crate) entrance: Option<&'a Entrance>,
     /// The creator will send `Go`.
     pub(crate) awaits_go: bool,
     /// The namespaces were joined by the process in between.
@@ -72,6 +75,7 @@ impl Init<'_> {
 
     fn run(&mut self) -> Result<Infallible, Error> {
         detach_from_caller()?;
+        enter_cgroup(self.entrance)?;
         self.enter_namespaces()?;
         self.new_keyring()?;
         let pty = if self.namespaces.is_new(NamespaceKind::Mount) {
@@ -82,6 +86,7 @@ impl Init<'_> {
         self.set_names()?;
         self.set_domains()?;
         let prepared = self.launch.prepare()?;
+        self.await_go()?;
         let master = pty.map(|pty| pty.master);
         let fds: Vec<BorrowedFd<'_>> = master.iter().map(AsFd::as_fd).collect();
         self.channel.send(Tag::Ready, "", &fds)?;
@@ -114,7 +119,7 @@ impl Init<'_> {
         Ok(())
     }
 
-    /// Waits until the creator has mapped ids and joined the cgroup. Once is enough.
+    /// Waits until the creator has mapped ids, and learns the own pid. Once is enough.
     fn await_go(&mut self) -> Result<(), Error> {
         if self.awaits_go {
             let packet = self.channel.expect(Tag::Go)?;
@@ -141,7 +146,6 @@ impl Init<'_> {
 
     /// The cgroup namespace is made when init is in its cgroup, which becomes its root.
     fn enter_cgroup_namespace(&mut self) -> Result<(), Error> {
-        self.await_go()?;
         if self.namespaces.is_new(NamespaceKind::Cgroup) && !self.in_own_cgroup_namespace {
             namespace::unshare(flags::NEWCGROUP).doing(|| "create cgroup namespace".into())?;
             self.in_own_cgroup_namespace = true;
@@ -287,9 +291,10 @@ impl Init<'_> {
     }
 
     /// Hooks that the creator runs in its own namespaces, while init waits.
-    fn creator_hooks(&self) -> Result<(), Error> {
+    fn creator_hooks(&mut self) -> Result<(), Error> {
         let wanted = |hooks: &Hooks| !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty();
         if self.request.spec.hooks.as_ref().is_some_and(wanted) {
+            self.await_go()?;
             self.channel.send(Tag::Hooks, "", &[])?;
             self.channel.expect(Tag::HooksDone)?;
         }
@@ -304,6 +309,7 @@ impl Init<'_> {
         status: Status,
     ) -> Result<(), Error> {
         let Some(hooks) = &self.request.spec.hooks else { return Ok(()) };
+        self.await_go()?;
         let state = state(self.request, self.pid, status);
         crate::hooks::run(kind, pick(hooks), &state)
     }
@@ -328,6 +334,11 @@ pub(crate) fn state(request: &CreateRequest<'_>, pid: i32, status: Status) -> St
         bundle: request.bundle.to_string_lossy().into_owned(),
         annotations: request.spec.annotations.clone(),
     }
+}
+
+/// Enters the container's cgroups, before anything is used that they limit.
+pub(crate) fn enter_cgroup(entrance: Option<&Entrance>) -> Result<(), Error> {
+    entrance.map_or(Ok(()), Entrance::enter).doing(|| "enter cgroup".into())
 }
 
 /// Gives up what was inherited from the caller: signal dispositions, session, file mode mask.

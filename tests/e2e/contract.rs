@@ -79,13 +79,15 @@ const LOOSE_MEMBERS: &[(&str, bool, &str)] = &[
     ("percpu_usage", true, "depends on the host"),
 ];
 
-struct Answer {
-    status: u16,
+/// What a daemon answered.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     content_type: String,
-    body: String,
+    pub(crate) body: String,
 }
 
-fn ask(bed: &Bed, method: &str, target: &str, body: &str) -> Answer {
+/// One request on a connection of its own.
+pub(crate) fn ask(bed: &Bed, method: &str, target: &str, body: &str) -> Answer {
     let mut stream = UnixStream::connect(bed.socket()).expect("connect");
     stream.set_read_timeout(Some(PATIENCE)).expect("set the time-out");
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };

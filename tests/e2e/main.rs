@@ -8,6 +8,7 @@ mod bed;
 mod containers;
 mod contract;
 mod faults;
+mod http;
 mod images;
 mod parity;
 mod sdk;

@@ -28,6 +28,21 @@ fn close_all() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
 }
 
+/// Closes every descriptor but 0, 1 and 2 that this program was started with: whoever waits for the other end of a
+/// pipe shall not wait for a process that lives long and knows nothing of it. Only first thing in `main`: nothing may have
+/// been opened yet. Fails if there are threads.
+#[allow(unsafe_code)]
+pub fn close_inherited() -> io::Result<()> {
+    if threads()? != 1 {
+        return Err(io::Error::other("cannot close descriptors that other threads may use"));
+    }
+    // SAFETY: by contract nothing in this program owns a descriptor yet beyond the standard ones.
+    match unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Number of this process's threads.
 pub fn threads() -> io::Result<u64> {
     // The directory has one subdirectory per thread, each of which is a link to it, besides its own two.

@@ -107,9 +107,10 @@ fn launch() -> io::Result<Live> {
 
 /// The zygote's main: never returns. Standard input is the socket to the daemon.
 pub fn zygote_main() -> ! {
+    let inherited = linux::aside::close_inherited();
     // A container's process can reach this executable: it must not be writable (CVE-2019-5736). Where neither way of
     // sealing works, containers are not started rather than started unsafely.
-    if linux::sealed::ensure().is_err() || rustix::process::setsid().is_err() {
+    if inherited.is_err() || linux::sealed::ensure().is_err() || rustix::process::setsid().is_err() {
         std::process::exit(1);
     }
     linux::signalfd::discard_children();

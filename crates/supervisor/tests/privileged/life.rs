@@ -69,6 +69,8 @@ pub(crate) fn daemon(root: &OsStr) -> ! {
 
 fn containers_survive_their_daemon() {
     let world = World::new();
+    // A pipe that the daemon's caller has forgotten to close.
+    let leak = rustix::pipe::pipe().unwrap();
     let mut daemon = Command::new("/proc/self/exe")
         .arg("daemon")
         .arg(world.path())
@@ -81,6 +83,11 @@ fn containers_survive_their_daemon() {
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     let Found::Live(client) = find(&dir) else { panic!("not found") };
+    let pid = RunRecord::read(&dir).unwrap().supervisor_pid;
+    let links = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let mine =
+        std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&leak.1))).unwrap();
+    assert!(links.into_iter().all(|link| std::fs::read_link(link.path()).is_ok_and(|target| target != mine)));
     let status = client.status().unwrap();
     assert!(status.pid > 1 && !status.paused);
     let record = client.wait().unwrap().join().unwrap();

@@ -77,13 +77,14 @@ impl Drop for World {
         }
         // The parent of the containers' cgroups.
         for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-            let _ = fs::remove_dir(hierarchy.path().join(cgroup_parent()));
+            let _ = fs::remove_dir(hierarchy.path().join(cgroup_parent(self.path())));
         }
     }
 }
 
-fn cgroup_parent() -> String {
-    format!("wharf-test-{}", std::process::id())
+/// One per world, also for a daemon that is another process.
+fn cgroup_parent(root: &Path) -> String {
+    format!("wharf-test-{}", root.file_name().unwrap().to_string_lossy().trim_start_matches('.'))
 }
 
 fn make_rootfs(root: &Path) {
@@ -132,7 +133,7 @@ pub(crate) fn container(root: &Path, command: &[&str]) -> Spawn {
         ],
         linux: Some(Linux {
             namespaces: namespaces.into_iter().map(|kind| Namespace { kind, path: String::new() }).collect(),
-            cgroups_path: format!("/{}/{id}", cgroup_parent()),
+            cgroups_path: format!("/{}/{id}", cgroup_parent(root)),
             resources: Some(Resources::default()),
             ..Linux::default()
         }),

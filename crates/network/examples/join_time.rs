@@ -26,7 +26,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             host_ports: None,
         })
         .collect();
-    let request = JoinRequest { container: &container, name: "bench", want: None, ports: &ports };
+    let request = JoinRequest {
+        network: "bridge",
+        interface: "eth0",
+        container: &container,
+        name: "bench",
+        want: None,
+        ports: &ports,
+    };
     let (mut joins, mut leaves, mut live) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..count {
         // The time between two starts, in which the pool is filled again.

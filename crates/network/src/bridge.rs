@@ -15,6 +15,8 @@ use crate::netlink::route::{self, Link, Veth};
 use crate::{Bridge, Endpoint, Error, NetworkConfig, Result, host_resolv_conf, ipam};
 
 const DEFAULT_MTU: u32 = 1500;
+/// The default network's name for users.
+pub(crate) const DEFAULT_NETWORK: &str = "bridge";
 /// `IFNAMSIZ` less the zero byte.
 const NAME_LEN: usize = 15;
 /// Interfaces of ours are called this and the first digits of their endpoint's id.
@@ -29,13 +31,7 @@ pub(crate) fn host_interface(endpoint_id: &str) -> String {
 /// Looks at the host and decides what the bridge will be. What is there already stays as it is.
 pub(crate) fn choose(config: &NetworkConfig, socket: &mut Socket) -> Result<Bridge> {
     let name = &config.bridge;
-    if name.is_empty()
-        || name.len() > NAME_LEN
-        || name.contains(['/', ':'])
-        || name.contains(char::is_whitespace)
-    {
-        return Err(Error::InvalidBridge(format!("{name:?} is no interface name")));
-    }
+    check_name(name)?;
     let look = |error| Error::kernel("look at the host's interfaces", error);
     let link = socket.link(name).map_err(look)?;
     if let Some(link) = &link
@@ -63,14 +59,31 @@ pub(crate) fn choose(config: &NetworkConfig, socket: &mut Socket) -> Result<Brid
         _ => first_host(free_subnet(config, used)?),
     };
     Ok(Bridge {
+        network: DEFAULT_NETWORK.to_owned(),
         interface: name.clone(),
         subnet: address.trunc(),
+        range: config.fixed_cidr,
+        reserved: Vec::new(),
         gateway: address.addr(),
+        internal: false,
         mtu: if config.mtu == 0 { DEFAULT_MTU } else { config.mtu },
         icc: config.icc,
         ip_masq: config.ip_masq,
         default_host_ip: config.default_host_ip,
     })
+}
+
+/// What the kernel takes as the name of an interface.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    if name.is_empty()
+        || matches!(name, "." | "..")
+        || name.len() > NAME_LEN
+        || name.contains(['/', ':'])
+        || name.contains(char::is_whitespace)
+    {
+        return Err(Error::InvalidBridge(format!("{name:?} is no interface name")));
+    }
+    Ok(())
 }
 
 /// A configured address must be a host's, and its subnet must not be anywhere else on this host.
@@ -97,7 +110,7 @@ fn first_host(subnet: Ipv4Net) -> Ipv4Net {
 }
 
 /// The first of the pools that overlaps no subnet and no name server of the host.
-fn free_subnet(config: &NetworkConfig, mut used: Vec<Ipv4Net>) -> Result<Ipv4Net> {
+pub(crate) fn free_subnet(config: &NetworkConfig, mut used: Vec<Ipv4Net>) -> Result<Ipv4Net> {
     let (_, host_file) = host_resolv_conf();
     let servers =
         host_file.lines().filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse().ok());
@@ -123,6 +136,9 @@ pub(crate) fn setup(bridge: &Bridge, socket: &mut Socket) -> Result<u32> {
     let failed = |error: io::Error| Error::kernel(format!("set up bridge {name}"), error);
     let look = |error| Error::kernel(format!("look at bridge {name}"), error);
     let link = match socket.link(name).map_err(look)? {
+        Some(link) if link.kind != "bridge" => {
+            return Err(Error::InvalidBridge(format!("interface {name} exists and is no bridge")));
+        }
         Some(link) => link,
         None => {
             let mut batch = Batch::new();
@@ -221,10 +237,10 @@ pub(crate) fn plug(
     bridge: &Bridge,
     bridge_index: u32,
     endpoint: &Endpoint,
-    mac: [u8; 6],
     namespace: &mut Namespace,
     socket: &mut Socket,
 ) -> Result<()> {
+    let mac = parse_mac(&endpoint.mac)?;
     let name = &endpoint.interface;
     let mut batch = Batch::new();
     route::put_veth(
@@ -252,7 +268,6 @@ pub(crate) fn plug(
     let mut batch = Batch::new();
     route::put_up(&mut batch, index);
     route::put_address(&mut batch, index, address);
-    route::put_default_route(&mut batch, index, endpoint.gateway);
     namespace.route.request(&mut batch).map_err(failed)?;
 
     // In this order: a bridge has a carrier when one of its ports has.
@@ -260,13 +275,20 @@ pub(crate) fn plug(
     socket.settle(&endpoint.host_interface).and_then(|()| socket.settle(&bridge.interface)).map_err(failed)
 }
 
-/// Removes the bridge.
+/// Takes a live container's interface away: its end goes with ours.
+pub(crate) fn unplug(endpoint: &Endpoint, socket: &mut Socket) -> Result<()> {
+    teardown(&endpoint.host_interface, socket)
+}
+
+/// Removes the bridge, or any interface.
 pub(crate) fn teardown(name: &str, socket: &mut Socket) -> Result<()> {
-    let look = |error| Error::kernel(format!("look at bridge {name}"), error);
+    let look = |error| Error::kernel(format!("look at interface {name}"), error);
     if let Some(link) = socket.link(name).map_err(look)? {
         let mut batch = Batch::new();
         route::put_delete(&mut batch, link.index);
-        socket.request(&mut batch).map_err(|error| Error::kernel(format!("remove bridge {name}"), error))?;
+        socket
+            .request(&mut batch)
+            .map_err(|error| Error::kernel(format!("remove interface {name}"), error))?;
     }
     Ok(())
 }

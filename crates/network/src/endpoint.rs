@@ -9,15 +9,23 @@ use serde::{Deserialize, Serialize};
 use types::ContainerId;
 use types::config::EndpointRequest;
 
-/// The default network as it stands (what `docker network inspect bridge` shows).
+/// A network that is a bridge on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bridge {
+    /// Name of the network; an [`Endpoint`] says it.
+    pub network: String,
     /// The interface on the host, for example `wharf0`.
     pub interface: String,
     /// The address space. The caller keeps it and gives it back as `NetworkConfig::subnet` at the next start.
     pub subnet: Ipv4Net,
+    /// Part of the subnet that automatic addresses come from; `None` is all of it.
+    pub range: Option<Ipv4Net>,
+    /// Addresses that no container gets: they belong to machines of the user's.
+    pub reserved: Vec<Ipv4Addr>,
     /// The host's address on it, the containers' default gateway.
     pub gateway: Ipv4Addr,
+    /// Nothing on it reaches another network, and no port is published.
+    pub internal: bool,
     /// Bytes.
     pub mtu: u32,
     /// Containers may talk to each other.
@@ -93,8 +101,14 @@ pub struct PublishedPort {
 pub struct Endpoint {
     /// 64 hex digits, new for each join.
     pub id: String,
-    /// Name of the network: `bridge`.
+    /// Name of the network.
     pub network: String,
+    /// The network leads nowhere, so this is never the way out.
+    #[serde(default)]
+    pub internal: bool,
+    /// Among a container's endpoints the highest is the way out.
+    #[serde(default)]
+    pub gw_priority: i64,
     /// The container.
     pub container: ContainerId,
     /// IPv4 address in the container.
@@ -116,6 +130,10 @@ pub struct Endpoint {
 /// What a container wants of a network.
 #[derive(Debug, Clone, Copy)]
 pub struct JoinRequest<'a> {
+    /// Which network, by name.
+    pub network: &'a str,
+    /// The interface's name in the container.
+    pub interface: &'a str,
     /// Who.
     pub container: &'a ContainerId,
     /// Its name, for messages (without the slash).
@@ -134,4 +152,10 @@ pub struct Joined {
     pub netns: OwnedFd,
     /// The record to keep.
     pub endpoint: Endpoint,
+}
+
+/// The endpoint through which a container reaches other networks: the highest priority, then the first name.
+pub fn way_out(endpoints: &[Endpoint]) -> Option<&Endpoint> {
+    let leads_out = endpoints.iter().filter(|endpoint| !endpoint.internal);
+    leads_out.min_by_key(|endpoint| (std::cmp::Reverse(endpoint.gw_priority), &endpoint.network))
 }

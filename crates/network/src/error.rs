@@ -94,6 +94,24 @@ pub enum Error {
         "bridge {0} is used by another daemon on this host; give each daemon its own (\"bridge\" in daemon.json)"
     )]
     BridgeInUse(String),
+    /// No such network is known.
+    #[error("network {0} not found")]
+    NoNetwork(String),
+    /// A subnet overlaps another network's.
+    #[error("invalid pool request: Pool overlaps with other one on this address space")]
+    PoolOverlap,
+    /// An interface is another network's already.
+    #[error(
+        "networks {other} and {network} have the same bridge name: conflicts with network {other} ({interface})"
+    )]
+    SameInterface {
+        /// The new network.
+        network: String,
+        /// The one that has it.
+        other: String,
+        /// The interface.
+        interface: String,
+    },
     /// The chosen subnet is not free.
     #[error("cannot use {subnet} for bridge {bridge}: it overlaps {other} on this host")]
     Overlap {
@@ -156,6 +174,8 @@ impl Error {
             | Self::InvalidMac(_)
             | Self::InvalidPort(_)
             | Self::InvalidBridge(_) => ErrorKind::InvalidArgument,
+            Self::NoNetwork(_) => ErrorKind::NotFound,
+            Self::PoolOverlap | Self::SameInterface { .. } => ErrorKind::Forbidden,
             Self::Unsupported(_) => ErrorKind::NotImplemented,
             _ => ErrorKind::Internal,
         }

@@ -2,7 +2,7 @@
 //!
 //! | Word | Meaning |
 //! |---|---|
-//! | *network* | an address space with a driver; here the default `bridge` |
+//! | *network* | an address space with a driver; the default `bridge` or one that a user made |
 //! | *endpoint* | one attachment of one container to one network: address, hardware address, interface pair |
 //! | *namespace* | a network stack, held as a file descriptor and never as a bind mount |
 //! | *published port* | a host address and port whose traffic goes to a container's port |
@@ -35,10 +35,10 @@ mod port;
 mod resolv_conf;
 
 pub use config::{FirewallKind, NetworkConfig};
-pub use endpoint::{Bridge, Endpoint, JoinRequest, Joined, PortRequest, Protocol, PublishedPort};
+pub use endpoint::{Bridge, Endpoint, JoinRequest, Joined, PortRequest, Protocol, PublishedPort, way_out};
 pub use error::{Error, Result};
 pub use hosts::{HostsFile, hostname_file, hosts_file};
-pub use namespace::{namespace_of, same_namespace};
+pub use namespace::{Sandbox, namespace_of, same_namespace};
 pub use networks::Networks;
 pub use port::parse::{parse_exposed, port_requests};
 pub use resolv_conf::{DnsOptions, host_resolv_conf, resolv_conf};

@@ -13,7 +13,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::netlink::message::Batch;
 use crate::netlink::{Socket, route};
-use crate::{Error, Result};
+use crate::{Endpoint, Error, Result};
 
 /// A new namespace and a netlink socket that acts in it, so that nobody has to enter it later. `lo` is up.
 #[derive(Debug)]
@@ -36,6 +36,57 @@ impl Namespace {
             Err(_) => Err(Error::kernel("make a network namespace", io::Error::other("its thread panicked"))),
         }
     }
+}
+
+/// A container's network stack, new or living, that endpoints are put into.
+#[derive(Debug)]
+pub struct Sandbox {
+    pub(crate) namespace: Namespace,
+}
+
+impl Sandbox {
+    /// The one in which a process runs.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn of_process(pid: i32) -> Result<Self> {
+        let fd = namespace_of(pid)?;
+        let route = within(&fd, Socket::route)?;
+        Ok(Self { namespace: Namespace { fd, route } })
+    }
+
+    /// Sends what is for other networks through this endpoint from now on.
+    ///
+    /// # Errors
+    /// The endpoint's interface is not in it, or the kernel refuses.
+    pub fn set_way_out(&mut self, endpoint: &Endpoint) -> Result<()> {
+        let failed =
+            |error: io::Error| Error::kernel(format!("set the gateway of endpoint {}", endpoint.id), error);
+        let socket = &mut self.namespace.route;
+        let link = socket.link(&endpoint.interface).map_err(failed)?;
+        let index = link.map(|link| link.index).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let mut batch = Batch::new();
+        route::put_default_route(&mut batch, index, endpoint.gateway);
+        socket.request(&mut batch).map_err(failed)
+    }
+
+    /// The namespace, to hand to a supervisor.
+    pub fn into_netns(self) -> OwnedFd {
+        self.namespace.fd
+    }
+}
+
+/// Does something in another namespace, in a thread of its own. Sockets made there stay there.
+pub(crate) fn within<T: Send>(netns: &OwnedFd, act: impl FnOnce() -> io::Result<T> + Send) -> Result<T> {
+    let entered = thread::scope(|scope| {
+        let inside = thread::Builder::new().name("netns".to_owned()).stack_size(64 * 1024);
+        let inside = inside.spawn_scoped(scope, || {
+            move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
+            act()
+        })?;
+        inside.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
+    });
+    entered.map_err(|error| Error::kernel("act in a network namespace", error))
 }
 
 /// Moves this thread into a new namespace and sets that up. The thread must end or move away afterwards: while it stays

@@ -7,20 +7,17 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use ipnet::Ipv4Net;
 use rustix::rand::{GetRandomFlags, getrandom};
+use types::config::EndpointRequest;
 
 use crate::bridge;
 use crate::firewall::{self, BridgeRules, FirewallDriver, PortMapping};
-use crate::ipam::{Ipam, Refusal};
-use crate::namespace::Pool;
+use crate::ipam::{self, Ipam, Refusal};
+use crate::namespace::{Pool, Sandbox};
 use crate::netlink::{Socket, Stash};
 use crate::port::{self, Ports, Reservation};
 use crate::{Bridge, Endpoint, Error, JoinRequest, Joined, NetworkConfig, PublishedPort, Result};
-
-/// The default network's name for users.
-const NETWORK: &str = "bridge";
-/// The interface's name in a container.
-const INTERFACE: &str = "eth0";
 
 /// The networks of one daemon, in the network namespace of the thread that opened it. Calls may run side by side.
 #[derive(Debug)]
@@ -31,8 +28,8 @@ pub struct Networks {
     firewall: FirewallDriver,
     pool: Pool,
     held: Mutex<Held>,
-    /// The bridge's index, once the host is set up.
-    ready: Mutex<Option<u32>>,
+    /// Networks that the host is set up for, and their bridges' indexes.
+    ready: Mutex<BTreeMap<String, u32>>,
     /// Keeps other daemons off the bridge, from the first time we touch it.
     claim: OnceLock<UnixDatagram>,
     /// The host forwards only because of us.
@@ -42,7 +39,8 @@ pub struct Networks {
 /// What is given out.
 #[derive(Debug)]
 struct Held {
-    addresses: Ipam,
+    /// By name.
+    networks: BTreeMap<String, (Bridge, Ipam)>,
     ports: Ports,
     /// By id, each with its reservations.
     endpoints: BTreeMap<String, (Endpoint, Vec<Reservation>)>,
@@ -57,11 +55,12 @@ impl Networks {
         let route = Stash::new(Socket::route);
         let bridge = route.with(|socket| bridge::choose(&config, socket))?;
         let firewall = FirewallDriver::choose(config.firewall, &config.bridge)?;
-        let mut addresses = Ipam::new(bridge.subnet, config.fixed_cidr);
-        addresses.reserve(bridge.gateway).map_err(|_| {
-            Error::InvalidBridge(format!("{} is no address of {}", bridge.gateway, bridge.subnet))
-        })?;
-        let held = Held { addresses, ports: Ports::new(port::ephemeral_range()), endpoints: BTreeMap::new() };
+        let addresses = addresses_of(&bridge)?;
+        let held = Held {
+            networks: BTreeMap::from([(bridge.network.clone(), (bridge.clone(), addresses))]),
+            ports: Ports::new(port::ephemeral_range()),
+            endpoints: BTreeMap::new(),
+        };
         let pool = Pool::new(config.pool_size);
         Ok(Self {
             config,
@@ -70,7 +69,7 @@ impl Networks {
             firewall,
             pool,
             held: Mutex::new(held),
-            ready: Mutex::new(None),
+            ready: Mutex::default(),
             claim: OnceLock::new(),
             guarded: AtomicBool::new(false),
         })
@@ -81,7 +80,77 @@ impl Networks {
         self.bridge.clone()
     }
 
-    /// The endpoints on the default network, ordered by id.
+    /// A subnet for a new network: the first of the pools that overlaps nothing on this host.
+    ///
+    /// # Errors
+    /// [`Error::NoSubnet`].
+    pub fn free_subnet(&self) -> Result<Ipv4Net> {
+        let look = |error| Error::kernel("look at the host's routes", error);
+        let routes = self.route.with(|socket| socket.routes().map_err(look))?;
+        let held = self.held();
+        let ours = held.networks.values().map(|(bridge, _)| bridge.subnet);
+        bridge::free_subnet(&self.config, routes.into_iter().map(|(_, net)| net).chain(ours).collect())
+    }
+
+    /// Makes a network, and its bridge on the host.
+    ///
+    /// # Errors
+    /// It clashes with another one, or the kernel refuses; nothing is left behind.
+    pub fn create(&self, bridge: Bridge) -> Result<()> {
+        let name = bridge.network.clone();
+        let look = |error| Error::kernel("look at the host's interfaces", error);
+        let was_there = self.route.with(|socket| socket.link(&bridge.interface).map_err(look))?.is_some();
+        let interface = bridge.interface.clone();
+        self.add(bridge)?;
+        if let Err(error) = self.index(&name) {
+            if was_there {
+                self.held().networks.remove(&name);
+            } else if let Err(more) = self.remove(&name) {
+                tracing::warn!(interface, error = %more, "a network that was not made leaves something behind");
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Makes a network known without changing the host: one that an earlier daemon made. Call it before
+    /// [`Self::restore`].
+    ///
+    /// # Errors
+    /// It clashes with another one.
+    pub fn add(&self, bridge: Bridge) -> Result<()> {
+        bridge::check_name(&bridge.interface)?;
+        let addresses = addresses_of(&bridge)?;
+        let mut held = self.held();
+        if held.networks.values().any(|(other, _)| ipam::overlaps(other.subnet, bridge.subnet)) {
+            return Err(Error::PoolOverlap);
+        }
+        if let Some((other, _)) =
+            held.networks.values().find(|(other, _)| other.interface == bridge.interface)
+        {
+            return Err(Error::SameInterface {
+                network: bridge.network,
+                other: other.network.clone(),
+                interface: bridge.interface,
+            });
+        }
+        held.networks.insert(bridge.network.clone(), (bridge, addresses));
+        Ok(())
+    }
+
+    /// Removes a network that nobody is on, and its bridge.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn remove(&self, network: &str) -> Result<()> {
+        let mut ready = self.ready();
+        let Some((bridge, _)) = self.held().networks.remove(network) else { return Ok(()) };
+        ready.remove(network);
+        self.install()?;
+        self.route.with(|socket| bridge::teardown(&bridge.interface, socket))
+    }
+
+    /// The endpoints on all networks, ordered by id.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         self.held().endpoints.values().map(|(endpoint, _)| endpoint.clone()).collect()
     }
@@ -107,16 +176,25 @@ impl Networks {
                 complaints.push((endpoint.id.clone(), error));
             }
         }
+        let names: Vec<String> = self.held().networks.keys().cloned().collect();
         let look = |error| Error::kernel("look at the bridge", error);
         let there = self.route.with(|socket| socket.link(&self.bridge.interface).map_err(look))?.is_some();
-        if there || !live.is_empty() {
-            let mut ready = self.ready();
-            let index = self.setup()?;
-            self.route.with(|socket| bridge::reconcile(index, live, socket))?;
-            *ready = Some(index);
-        } else {
+        if !there && live.is_empty() && names.len() == 1 {
             // An earlier daemon's rules would go on filtering for a bridge that is gone.
             self.firewall.teardown()?;
+            return Ok(complaints);
+        }
+        for name in names {
+            let needed = name != self.bridge.network
+                || there
+                || live.iter().any(|endpoint| endpoint.network == self.bridge.network);
+            if needed && let Err(error) = self.index(&name) {
+                if name == self.bridge.network {
+                    return Err(error);
+                }
+                // The others work; a join to this one tries again and says so.
+                tracing::error!(network = name, %error, "cannot set up a network");
+            }
         }
         Ok(complaints)
     }
@@ -124,10 +202,15 @@ impl Networks {
     /// Marks what a live endpoint has. What clashes is left out, so that nothing is given back twice.
     fn take_over(&self, endpoint: &Endpoint) -> Result<()> {
         let mut held = self.held();
-        held.addresses.reserve(endpoint.address).map_err(|_| Error::Restore {
+        let (bridge, addresses) = held
+            .networks
+            .get_mut(&endpoint.network)
+            .ok_or_else(|| Error::NoNetwork(endpoint.network.clone()))?;
+        let subnet = bridge.subnet;
+        addresses.reserve(endpoint.address).map_err(|_| Error::Restore {
             endpoint: endpoint.id.clone(),
             address: endpoint.address,
-            subnet: self.bridge.subnet,
+            subnet,
         })?;
         let mut complaint = Ok(());
         let mut endpoint = endpoint.clone();
@@ -152,19 +235,44 @@ impl Networks {
         complaint
     }
 
-    /// Makes a namespace attached to the default bridge, with its ports published.
+    /// Makes a namespace with one endpoint.
+    ///
+    /// # Errors
+    /// As [`Self::attach`].
+    pub fn join(&self, request: &JoinRequest<'_>) -> Result<Joined> {
+        let mut sandbox = self.sandbox()?;
+        let endpoint = self.attach(&mut sandbox, request)?;
+        if !endpoint.internal
+            && let Err(error) = sandbox.set_way_out(&endpoint)
+        {
+            let _ = self.leave(&endpoint);
+            return Err(error);
+        }
+        Ok(Joined { netns: sandbox.into_netns(), endpoint })
+    }
+
+    /// A new network stack with nothing but `lo`, up.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn sandbox(&self) -> Result<Sandbox> {
+        Ok(Sandbox { namespace: self.pool.take()? })
+    }
+
+    /// Attaches a network stack to a network, with ports published. The way out is the caller's to set.
     ///
     /// # Errors
     /// No address, a port that is taken, or the kernel refuses; nothing is left behind.
-    pub fn join(&self, request: &JoinRequest<'_>) -> Result<Joined> {
+    pub fn attach(&self, sandbox: &mut Sandbox, request: &JoinRequest<'_>) -> Result<Endpoint> {
         let id = new_id()?;
-        let want = request.want.cloned().unwrap_or_default();
-        let fixed = want.ipam_config.unwrap_or_default().ipv4_address;
-        let fixed = if fixed.is_empty() { None } else { Some(bridge::parse_address(&fixed)?) };
+        let default = EndpointRequest::default();
+        let want = request.want.unwrap_or(&default);
+        let fixed = want.ipam_config.as_ref().map(|ipam| ipam.ipv4_address.as_str()).unwrap_or_default();
+        let fixed = if fixed.is_empty() { None } else { Some(bridge::parse_address(fixed)?) };
         let fixed_mac =
             if want.mac_address.is_empty() { None } else { Some(bridge::parse_mac(&want.mac_address)?) };
 
-        let mut claim = Claim::address(self, fixed)?;
+        let mut claim = Claim::address(self, request.network, fixed)?;
         let mac = fixed_mac.unwrap_or_else(|| bridge::mac_of(claim.address));
         claim.publish(request).map_err(|error| Error::Publish {
             name: request.name.to_owned(),
@@ -174,48 +282,65 @@ impl Networks {
         let endpoint = Endpoint {
             host_interface: bridge::host_interface(&id),
             id,
-            network: NETWORK.to_owned(),
+            network: request.network.to_owned(),
+            internal: claim.bridge.internal,
+            gw_priority: want.gw_priority,
             container: request.container.clone(),
             address: claim.address,
-            prefix: self.bridge.subnet.prefix_len(),
-            gateway: self.bridge.gateway,
+            prefix: claim.bridge.subnet.prefix_len(),
+            gateway: claim.bridge.gateway,
             mac: bridge::format_mac(mac),
-            interface: INTERFACE.to_owned(),
+            interface: request.interface.to_owned(),
             ports: claim.ports.clone(),
         };
-        let netns = self.plug(&endpoint, mac)?;
+        self.plug(&claim.bridge, &endpoint, sandbox)?;
         // Known before its rules are there: whoever makes the table anew meanwhile includes them.
         let reservations = claim.keep();
         self.held().endpoints.insert(endpoint.id.clone(), (endpoint.clone(), reservations));
         let mappings: Vec<_> = firewall::mappings(&endpoint).collect();
         if let Err(error) = self.add_ports(&mappings) {
             // The failure that the caller needs to know is this one.
-            let _ = self.leave(&endpoint);
+            let _ = self.detach(&endpoint);
             return Err(error);
         }
-        Ok(Joined { netns, endpoint })
+        Ok(endpoint)
+    }
+
+    /// As [`Self::leave`], from a network stack that goes on living.
+    ///
+    /// # Errors
+    /// The kernel refuses; address and ports are given back all the same.
+    pub fn detach(&self, endpoint: &Endpoint) -> Result<()> {
+        // First, so that nobody gets the address while this interface has it.
+        let unplugged = self.route.with(|socket| bridge::unplug(endpoint, socket));
+        let left = self.leave(endpoint);
+        unplugged.and(left)
     }
 
     /// Makes the interfaces; a bridge that somebody removed is made again, once.
-    fn plug(&self, endpoint: &Endpoint, mac: [u8; 6]) -> Result<OwnedFd> {
-        let attempt = |index| {
-            let mut namespace = self.pool.take()?;
-            self.route
-                .with(|socket| bridge::plug(&self.bridge, index, endpoint, mac, &mut namespace, socket))
-                .map(|()| namespace.fd)
+    fn plug(&self, bridge: &Bridge, endpoint: &Endpoint, sandbox: &mut Sandbox) -> Result<()> {
+        let mut attempt = |index| {
+            let plugged = self
+                .route
+                .with(|socket| bridge::plug(bridge, index, endpoint, &mut sandbox.namespace, socket));
+            if plugged.is_err() {
+                // The namespace may live on: it keeps nothing that is half done.
+                let _ = self.route.with(|socket| bridge::unplug(endpoint, socket));
+            }
+            plugged
         };
-        let index = self.index()?;
+        let index = self.index(&bridge.network)?;
         let failed = match attempt(index) {
             Err(error) => error,
             joined => return joined,
         };
         let look = |error| Error::kernel("look at the bridge", error);
-        let now = self.route.with(|socket| socket.link(&self.bridge.interface).map_err(look))?;
+        let now = self.route.with(|socket| socket.link(&bridge.interface).map_err(look))?;
         if now.is_some_and(|link| link.index == index) {
             return Err(failed);
         }
-        *self.ready() = None;
-        attempt(self.index()?)
+        self.ready().remove(&bridge.network);
+        attempt(self.index(&bridge.network)?)
     }
 
     /// Publishes; a table that somebody flushed is made again.
@@ -240,14 +365,22 @@ impl Networks {
             Err(error) if error.is_missing() => self.install(),
             other => other,
         };
-        self.give_back(endpoint.address, &endpoint.ports, reservations);
+        self.give_back(&endpoint.network, endpoint.address, &endpoint.ports, reservations);
         removed
     }
 
-    fn give_back(&self, address: Ipv4Addr, ports: &[PublishedPort], reservations: Vec<Reservation>) {
+    fn give_back(
+        &self,
+        network: &str,
+        address: Ipv4Addr,
+        ports: &[PublishedPort],
+        reservations: Vec<Reservation>,
+    ) {
         drop(reservations);
         let mut held = self.held();
-        held.addresses.release(address);
+        if let Some((_, addresses)) = held.networks.get_mut(network) {
+            addresses.release(address);
+        }
         for port in ports {
             held.ports.release(port);
         }
@@ -261,31 +394,36 @@ impl Networks {
         Ok(self.pool.take()?.fd)
     }
 
-    /// Removes our table and the bridge: for an uninstall and for tests, not for a daemon's stop.
+    /// Removes our table and all bridges: for an uninstall and for tests, not for a daemon's stop.
     ///
     /// # Errors
     /// The kernel refuses.
     pub fn teardown(&self) -> Result<()> {
         self.claim()?;
         let mut ready = self.ready();
-        *ready = None;
+        ready.clear();
         self.firewall.teardown()?;
-        self.route.with(|socket| bridge::teardown(&self.bridge.interface, socket))
+        let interfaces: Vec<String> =
+            self.held().networks.values().map(|(bridge, _)| bridge.interface.clone()).collect();
+        interfaces
+            .iter()
+            .try_for_each(|interface| self.route.with(|socket| bridge::teardown(interface, socket)))
     }
 
-    /// The bridge's index, after setting up the host if that was not done yet.
-    fn index(&self) -> Result<u32> {
+    /// The index of a network's bridge, after setting up the host if that was not done yet.
+    fn index(&self, network: &str) -> Result<u32> {
         let mut ready = self.ready();
-        match *ready {
-            Some(index) => Ok(index),
-            None => {
-                let index = self.setup()?;
-                let live = self.endpoints();
-                self.route.with(|socket| bridge::reconcile(index, &live, socket))?;
-                *ready = Some(index);
-                Ok(index)
-            }
+        if let Some(index) = ready.get(network) {
+            return Ok(*index);
         }
+        let bridge = self.held().networks.get(network).map(|(bridge, _)| bridge.clone());
+        let bridge = bridge.ok_or_else(|| Error::NoNetwork(network.to_owned()))?;
+        let index = self.setup(&bridge)?;
+        let mut live = self.endpoints();
+        live.retain(|endpoint| endpoint.network == network);
+        self.route.with(|socket| bridge::reconcile(index, &live, socket))?;
+        ready.insert(network.to_owned(), index);
+        Ok(index)
     }
 
     fn claim(&self) -> Result<()> {
@@ -301,9 +439,9 @@ impl Networks {
     }
 
     /// Bridge, rules, and last the forwarding, so that the host never forwards unguarded.
-    fn setup(&self) -> Result<u32> {
+    fn setup(&self, bridge: &Bridge) -> Result<u32> {
         self.claim()?;
-        let index = self.route.with(|socket| bridge::setup(&self.bridge, socket))?;
+        let index = self.route.with(|socket| bridge::setup(bridge, socket))?;
         let turn_on = self.config.ip_forward && !bridge::forwards();
         self.install_with(turn_on || self.firewall.has_guard()?)?;
         if turn_on {
@@ -311,7 +449,7 @@ impl Networks {
         }
         if self.firewall.is_overruled().unwrap_or(false) {
             tracing::warn!(
-                interface = self.bridge.interface,
+                interface = bridge.interface,
                 "iptables' FORWARD policy is DROP (Docker sets it): containers reach nothing outside until it has a rule that accepts this interface"
             );
         }
@@ -326,24 +464,26 @@ impl Networks {
     /// In one transaction.
     fn install_with(&self, guard: bool) -> Result<()> {
         self.guarded.store(guard, Ordering::Relaxed);
-        let rules = BridgeRules {
-            interface: self.bridge.interface.clone(),
-            subnet: self.bridge.subnet,
-            icc: self.bridge.icc,
-            masquerade: self.bridge.ip_masq,
-        };
         let held = self.held();
+        let rules = held.networks.values().map(|(bridge, _)| BridgeRules {
+            interface: bridge.interface.clone(),
+            subnet: bridge.subnet,
+            icc: bridge.icc,
+            internal: bridge.internal,
+            masquerade: bridge.ip_masq && !bridge.internal,
+        });
+        let rules: Vec<_> = rules.collect();
         let mappings: Vec<_> =
             held.endpoints.values().flat_map(|(endpoint, _)| firewall::mappings(endpoint)).collect();
         // Held until it is done, so that of two installations the later one knows more.
-        self.firewall.install(&[rules], &mappings, guard)
+        self.firewall.install(&rules, &mappings, guard)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ready(&self) -> MutexGuard<'_, Option<u32>> {
+    fn ready(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -351,6 +491,7 @@ impl Networks {
 /// What a join has taken so far: given back unless it is kept.
 struct Claim<'a> {
     networks: &'a Networks,
+    bridge: Bridge,
     address: Ipv4Addr,
     ports: Vec<PublishedPort>,
     reservations: Vec<Reservation>,
@@ -358,8 +499,10 @@ struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    fn address(networks: &'a Networks, fixed: Option<Ipv4Addr>) -> Result<Self> {
-        let addresses = &mut networks.held().addresses;
+    fn address(networks: &'a Networks, network: &str, fixed: Option<Ipv4Addr>) -> Result<Self> {
+        let mut held = networks.held();
+        let (bridge, addresses) =
+            held.networks.get_mut(network).ok_or_else(|| Error::NoNetwork(network.to_owned()))?;
         let taken = match fixed {
             Some(fixed) => addresses.reserve(fixed).map(|()| fixed),
             None => addresses.allocate(),
@@ -367,20 +510,24 @@ impl<'a> Claim<'a> {
         let wanted = IpAddr::V4(fixed.unwrap_or(Ipv4Addr::UNSPECIFIED));
         let address = taken.map_err(|refusal| match refusal {
             Refusal::Exhausted => {
-                Error::NoAddress { network: NETWORK.to_owned(), id: networks.bridge.interface.clone() }
+                Error::NoAddress { network: network.to_owned(), id: bridge.interface.clone() }
             }
             Refusal::InUse => Error::AddressInUse(wanted),
-            Refusal::Outside => Error::AddressOutside { network: NETWORK.to_owned(), address: wanted },
+            Refusal::Outside => Error::AddressOutside { network: network.to_owned(), address: wanted },
         })?;
-        Ok(Self { networks, address, ports: Vec::new(), reservations: Vec::new(), kept: false })
+        let bridge = bridge.clone();
+        drop(held);
+        Ok(Self { networks, bridge, address, ports: Vec::new(), reservations: Vec::new(), kept: false })
     }
 
     fn publish(&mut self, request: &JoinRequest<'_>) -> Result<()> {
-        for port in request.ports {
+        // What leads nowhere is not led to either.
+        let ports = if self.bridge.internal { &[] } else { request.ports };
+        for port in ports {
             if !self.networks.firewall.translates() {
                 return Err(Error::Unsupported("ports cannot be published without a firewall".to_owned()));
             }
-            let default_ip = self.networks.config.default_host_ip;
+            let default_ip = self.bridge.default_host_ip;
             if port.host_ip.unwrap_or(default_ip).is_ipv6() {
                 return Err(Error::Unsupported(
                     "publishing on an IPv6 host address is not implemented yet".to_owned(),
@@ -404,9 +551,21 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if !self.kept {
             let reservations = std::mem::take(&mut self.reservations);
-            self.networks.give_back(self.address, &self.ports, reservations);
+            self.networks.give_back(&self.bridge.network, self.address, &self.ports, reservations);
         }
     }
+}
+
+/// A network's addresses, without those that belong to the host and the user's machines.
+fn addresses_of(bridge: &Bridge) -> Result<Ipam> {
+    let mut addresses = Ipam::new(bridge.subnet, bridge.range);
+    addresses.reserve(bridge.gateway).map_err(|_| {
+        Error::InvalidBridge(format!("{} is no address of {}", bridge.gateway, bridge.subnet))
+    })?;
+    for address in &bridge.reserved {
+        addresses.reserve(*address).map_err(|_| Error::AddressInUse((*address).into()))?;
+    }
+    Ok(addresses)
 }
 
 /// 64 random hex digits.

@@ -205,6 +205,8 @@ fn enter_network(shared: &Shared, record: &Record) -> Result<Network> {
         _ => {
             let ports = network::port_requests(&record.config, &record.host_config)?;
             let request = network::JoinRequest {
+                network: mode,
+                interface: "eth0",
                 container: &record.id,
                 name: &record.name,
                 want: record.endpoints.get(mode),

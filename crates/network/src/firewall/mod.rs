@@ -26,6 +26,8 @@ pub(crate) struct BridgeRules {
     pub(crate) subnet: Ipv4Net,
     /// Containers on it may talk to each other.
     pub(crate) icc: bool,
+    /// Nothing on it reaches another network.
+    pub(crate) internal: bool,
     /// What leaves it takes the host's address.
     pub(crate) masquerade: bool,
 }

@@ -7,7 +7,8 @@
 //! postrouting  DNATed back into the bridge it came from, or from the host's loopback: masquerade, so that the
 //!              answer comes back through us; from a bridge's subnet to elsewhere: masquerade
 //! guard        only if it was us who made the host forward: what is not ours is still not passed on
-//! forward      into a bridge goes only what belongs to a connection, comes from the same bridge, or was published
+//! forward      out of and into an internal bridge goes nothing;
+//!              into a bridge goes only what belongs to a connection, comes from the same bridge, or was published
 //! ```
 
 use std::net::Ipv4Addr;
@@ -24,6 +25,8 @@ use super::{BridgeRules, PortMapping};
 const BRIDGES: Set = Set { name: "bridges", key: &[IFNAME], data: &[], interval: false };
 /// From which bridge one may go to which: itself, unless `icc` is off.
 const PAIRS: Set = Set { name: "pairs", key: &[IFNAME, IFNAME], data: &[], interval: false };
+/// Bridges that lead nowhere.
+const INTERNAL: Set = Set { name: "internal", key: &[IFNAME], data: &[], interval: false };
 /// A bridge and the addresses on it.
 const INSIDE: Set = Set { name: "inside4", key: &[IFNAME, IPV4_ADDR], data: &[], interval: true };
 /// Subnets that take the host's address outside.
@@ -55,7 +58,7 @@ const DESTINATION_TRANSLATED: u32 = 1 << 5;
 
 /// Everything but the ports, into an empty table.
 pub(super) fn put(transaction: &mut Transaction, bridges: &[BridgeRules]) {
-    for set in [&BRIDGES, &PAIRS, &INSIDE, &MASQUERADE, &PUBLISH, &PUBLISH_ANY] {
+    for set in [&BRIDGES, &PAIRS, &INTERNAL, &INSIDE, &MASQUERADE, &PUBLISH, &PUBLISH_ANY] {
         transaction.add_set(set);
     }
     let hook = |kind, number, priority| Some(Hook { kind, number, priority });
@@ -148,10 +151,17 @@ fn put_filter(transaction: &mut Transaction) {
         [input.clone(), NotInSet(BRIDGES.name, REG_1), output(REG_1), NotInSet(BRIDGES.name, REG_1)];
     let [state, status] =
         [ct(Conntrack::State, ESTABLISHED_RELATED), ct(Conntrack::Status, DESTINATION_TRANSLATED)];
-    let same_bridge = [input, output(REG_2), InSet(PAIRS.name, REG_1)];
-    for accepted in [&not_ours[..], &state, &same_bridge, &status] {
-        transaction.add_rule("forward", &[accepted, std::slice::from_ref(&accept)].concat());
+    let same_bridge = [input.clone(), output(REG_2), InSet(PAIRS.name, REG_1)];
+    let accept = |transaction: &mut Transaction, what: &[Expression]| {
+        transaction.add_rule("forward", &[what, std::slice::from_ref(&accept)].concat());
+    };
+    accept(transaction, &not_ours);
+    accept(transaction, &same_bridge);
+    for end in [input, output(REG_1)] {
+        transaction.add_rule("forward", &[end, InSet(INTERNAL.name, REG_1), drop.clone()]);
     }
+    accept(transaction, &state);
+    accept(transaction, &status);
     transaction.add_rule("forward", &[output(REG_1), InSet(BRIDGES.name, REG_1), drop]);
 }
 
@@ -178,6 +188,9 @@ fn put_bridge(transaction: &mut Transaction, bridge: &BridgeRules) {
     let name = interface(&bridge.interface);
     let only = |key| [Element { key, ..Element::default() }];
     transaction.add_elements(&BRIDGES, &only(name.clone()));
+    if bridge.internal {
+        transaction.add_elements(&INTERNAL, &only(name.clone()));
+    }
     if bridge.icc {
         transaction.add_elements(&PAIRS, &only([name.clone(), name.clone()].concat()));
     }

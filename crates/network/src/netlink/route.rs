@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
-use super::message::{Batch, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, attributes, number, text};
+use super::message::{Batch, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, attributes, number, text};
 use super::{Socket, ip};
 
 const RTM_NEWLINK: u16 = 16;
@@ -180,11 +180,11 @@ pub(crate) fn put_delete_address(batch: &mut Batch, index: u32, address: Ipv4Net
         .attribute(IFA_LOCAL, &address.addr().octets());
 }
 
-/// Adds the default route.
+/// Adds the default route, in place of one that is there.
 pub(crate) fn put_default_route(batch: &mut Batch, index: u32, gateway: Ipv4Addr) {
     let header = [AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0, 0, 0, 0];
     batch
-        .message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &header)
+        .message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &header)
         .attribute(RTA_GATEWAY, &gateway.octets())
         .u32(RTA_OIF, index);
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use types::ContainerId;
-use types::config::{EndpointIpam, EndpointRequest};
+use types::config::EndpointIpam;
 
 use super::*;
 use crate::namespace::Namespace;
@@ -125,7 +125,14 @@ fn join(networks: &Networks, ports: &[PortRequest]) -> Result<Joined> {
 
 fn join_as(networks: &Networks, ports: &[PortRequest], want: Option<&EndpointRequest>) -> Result<Joined> {
     let container = ContainerId::from_bytes([7; 32]);
-    networks.join(&JoinRequest { container: &container, name: "web", want, ports })
+    networks.join(&JoinRequest {
+        network: "bridge",
+        interface: "eth0",
+        container: &container,
+        name: "web",
+        want,
+        ports,
+    })
 }
 
 fn port(protocol: Protocol, ip: &str, host: u16, container: u16) -> PortRequest {

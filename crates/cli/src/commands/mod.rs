@@ -25,14 +25,16 @@ use serde_json::Value as Json;
 pub(crate) use tree::ROOT;
 
 /// Commands of Docker that are not built yet, with the part of Wharf they belong to.
-const NOT_YET: [(&str, &str); 24] = [
+const NOT_YET: [(&str, &str); 26] = [
     ("docker build", "image builds"),
     ("docker builder", "image builds"),
     ("docker buildx", "image builds"),
     ("docker checkpoint", "checkpoints"),
     ("docker compose", "compose"),
     ("docker config", "clusters"),
+    ("docker container cp", "copying files"),
     ("docker context", "contexts are read, not managed"),
+    ("docker cp", "copying files"),
     ("docker image build", "image builds"),
     ("docker image push", "registries"),
     ("docker login", "registries"),

@@ -93,7 +93,7 @@ pub(crate) fn is_mac(text: &str) -> bool {
         let groups: Vec<&str> = text.split(separator).collect();
         let right =
             |group: &&str| group.len() == digits && group.bytes().all(|byte| byte.is_ascii_hexdigit());
-        matches!(groups.len() * digits / 2, 6 | 8 | 20) && groups.iter().all(|group| right(&group))
+        matches!(groups.len() * digits / 2, 6 | 8 | 20) && groups.iter().all(right)
     };
     groups(':', 2) || groups('-', 2) || groups('.', 4)
 }

@@ -88,9 +88,9 @@ fn parse_date(text: &str) -> Option<OffsetDateTime> {
         return Some(date.midnight().assume_utc());
     }
     for format in [
-        &format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond]")[..],
-        &format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]")[..],
-        &format_description!("[year]-[month]-[day]T[hour]:[minute]")[..],
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond]"),
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]"),
+        format_description!("[year]-[month]-[day]T[hour]:[minute]"),
     ] {
         let (bare, utc) = text.strip_suffix('Z').map_or((text, false), |bare| (bare, true));
         if let Ok(date) = PrimitiveDateTime::parse(bare, format) {

@@ -19,13 +19,6 @@ pub(crate) const COMMIT: &[Flag] = &[
     flag("pause", Kind::Bool, "Pause container during commit").short('p').default("true"),
 ];
 
-/// `docker cp`.
-pub(crate) const CP: &[Flag] = &[
-    flag("archive", Kind::Bool, "Archive mode (copy all uid/gid information)").short('a'),
-    flag("follow-link", Kind::Bool, "Always follow symbol link in SRC_PATH").short('L'),
-    flag("quiet", Kind::Bool, "Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached").short('q'),
-];
-
 /// `docker exec`.
 pub(crate) const EXEC: &[Flag] = &[
     flag("detach", Kind::Bool, "Detached mode: run command in the background").short('d'),

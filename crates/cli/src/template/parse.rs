@@ -31,9 +31,9 @@ impl Template {
         };
         let (root, end) = parser.list()?;
         match end {
-            End::Eof => Ok(Self { source: source.to_owned(), root, defined: parser.defined }),
-            End::End => Err(parser.error("unexpected {{end}}")),
-            End::Else(_) => Err(parser.error("unexpected {{else}}")),
+            Stop::Eof => Ok(Self { source: source.to_owned(), root, defined: parser.defined }),
+            Stop::Here => Err(parser.error("unexpected {{end}}")),
+            Stop::Else(_) => Err(parser.error("unexpected {{else}}")),
         }
     }
 
@@ -52,9 +52,10 @@ impl Template {
 
 /// How a list of nodes ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum Stop {
     Eof,
-    End,
+    /// `{{end}}`.
+    Here,
     /// `else`, and whether `if` or `with` follows.
     Else(bool),
 }
@@ -62,7 +63,7 @@ enum End {
 enum Parsed {
     Node(Node),
     Nothing,
-    End(End),
+    Stop(Stop),
 }
 
 struct Parser<'a> {
@@ -109,7 +110,7 @@ impl Parser<'_> {
         }
     }
 
-    fn list(&mut self) -> Result<(Vec<Node>, End)> {
+    fn list(&mut self) -> Result<(Vec<Node>, Stop)> {
         let mut nodes = Vec::new();
         while let Some(kind) = self.advance() {
             match kind {
@@ -117,11 +118,11 @@ impl Parser<'_> {
                 _ => match self.action()? {
                     Parsed::Node(node) => nodes.push(node),
                     Parsed::Nothing => {}
-                    Parsed::End(end) => return Ok((nodes, end)),
+                    Parsed::Stop(end) => return Ok((nodes, end)),
                 },
             }
         }
-        Ok((nodes, End::Eof))
+        Ok((nodes, Stop::Eof))
     }
 
     fn action(&mut self) -> Result<Parsed> {
@@ -133,17 +134,17 @@ impl Parser<'_> {
             "if" => self.control("if", Node::If),
             "with" => self.control("with", Node::With),
             "range" => self.control("range", Node::Range),
-            "end" => self.alone("end").map(|()| Parsed::End(End::End)),
+            "end" => self.alone("end").map(|()| Parsed::Stop(Stop::Here)),
             "else" => {
                 self.next += 1;
                 self.skip_space();
                 match self.peek() {
                     Some(Kind::Close) => {
                         self.next += 1;
-                        Ok(Parsed::End(End::Else(false)))
+                        Ok(Parsed::Stop(Stop::Else(false)))
                     }
                     Some(Kind::Identifier(word)) if word == "if" || word == "with" => {
-                        Ok(Parsed::End(End::Else(true)))
+                        Ok(Parsed::Stop(Stop::Else(true)))
                     }
                     _ => Err(self.unexpected("else")),
                 }
@@ -179,10 +180,10 @@ impl Parser<'_> {
         let (body, end) = self.list()?;
         self.loops -= usize::from(is_loop);
         let otherwise = match end {
-            End::Eof => return Err(self.error("unexpected EOF")),
-            End::End => Vec::new(),
+            Stop::Eof => return Err(self.error("unexpected EOF")),
+            Stop::Here => Vec::new(),
             // `{{else if}}` is an `if` inside the `else`, and both end with the same `{{end}}`.
-            End::Else(true) => {
+            Stop::Else(true) => {
                 let nested = match self.peek() {
                     Some(Kind::Identifier(next)) if next == "with" => self.control("with", Node::With)?,
                     _ => self.control("if", Node::If)?,
@@ -192,10 +193,10 @@ impl Parser<'_> {
                     _ => Vec::new(),
                 }
             }
-            End::Else(false) => match self.list()? {
-                (nodes, End::End) => nodes,
-                (_, End::Eof) => return Err(self.error("unexpected EOF")),
-                (_, End::Else(_)) => return Err(self.error("expected end; found {{else}}")),
+            Stop::Else(false) => match self.list()? {
+                (nodes, Stop::Here) => nodes,
+                (_, Stop::Eof) => return Err(self.error("unexpected EOF")),
+                (_, Stop::Else(_)) => return Err(self.error("expected end; found {{else}}")),
             },
         };
         self.variables.truncate(scope);
@@ -226,7 +227,7 @@ impl Parser<'_> {
         let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
         let (nodes, end) = self.list()?;
         self.variables = outer;
-        if end != End::End {
+        if end != Stop::Here {
             return Err(self.error(format!("unexpected EOF in {word} clause")));
         }
         self.defined.insert(name.clone(), nodes);

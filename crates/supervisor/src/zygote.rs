@@ -114,6 +114,8 @@ pub fn zygote_main() -> ! {
         std::process::exit(1);
     }
     linux::signalfd::discard_children();
+    // Looked up once here instead of in every child.
+    let _known = linux::cgroup::hierarchies();
     let stdin = io::stdin();
     let mut byte = [0];
     loop {

@@ -53,7 +53,11 @@ impl From<Output> for Said {
 
 /// The repository's own folder.
 pub(crate) fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tests/e2e lies in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("tests/e2e lies in the repository")
+        .to_owned()
 }
 
 /// The binary under test: `WHARF_BIN`, or the one built beside this test.
@@ -76,7 +80,8 @@ pub(crate) fn rootfs_tar() -> &'static Path {
     }
     TAR.get_or_init(|| {
         let mut file = tempfile::NamedTempFile::new().expect("make a temporary file");
-        let made = Command::new(repository().join("scripts/busybox-rootfs.sh")).output().expect("run the script");
+        let made =
+            Command::new(repository().join("scripts/busybox-rootfs.sh")).output().expect("run the script");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         file.write_all(&made.stdout).expect("write the image");
         file.into_temp_path()
@@ -97,7 +102,10 @@ impl Bed {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mut bed = Self {
-            folder: tempfile::Builder::new().prefix("wharf-e2e-").tempdir_in("/var/tmp").expect("make a folder"),
+            folder: tempfile::Builder::new()
+                .prefix("wharf-e2e-")
+                .tempdir_in("/var/tmp")
+                .expect("make a folder"),
             daemon: None,
             cgroup: format!("/wharf-e2e-{}-{number}", std::process::id()),
             extra: extra.iter().map(|word| (*word).to_owned()).collect(),
@@ -125,7 +133,11 @@ impl Bed {
     /// Starts the daemon and waits until it answers.
     pub(crate) fn start(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs already");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("open the log");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .expect("open the log");
         let mut command = Command::new("unshare");
         command.args(["--net", "--"]).arg(wharf_binary()).arg("daemon").args(["-H", &self.host()]);
         command.arg("--data-root").arg(self.path("data")).arg("--exec-root").arg(self.path("run"));
@@ -221,10 +233,14 @@ impl Bed {
     /// Cgroups below this bed's parent that have not been removed.
     fn leftover_cgroups(&self) -> Vec<PathBuf> {
         let name = self.cgroup.trim_start_matches('/');
-        let roots = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+        let roots =
+            std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
         let parents = roots.chain([PathBuf::from("/sys/fs/cgroup")]).map(|root| root.join(name));
         let children = parents.filter_map(|parent| std::fs::read_dir(parent).ok()).flatten().flatten();
-        children.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+        children
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.path())
+            .collect()
     }
 
     /// Processes whose command line or working directory names this bed's folder.

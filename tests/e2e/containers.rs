@@ -29,7 +29,11 @@ fn privileged_our_client_and_dockers_say_the_same() {
         &["rm", "one"],
     ] {
         let (docker, wharf) = (bed.docker(arguments), bed.wharf(arguments));
-        assert_eq!((docker.code, docker.out, docker.err), (wharf.code, wharf.out, wharf.err), "{arguments:?}");
+        assert_eq!(
+            (docker.code, docker.out, docker.err),
+            (wharf.code, wharf.out, wharf.err),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -70,6 +74,7 @@ fn privileged_bridge_containers_reach_each_other_and_not_the_none_network() {
     assert_eq!(bed.docker(&["run", "--rm", "busybox", "sh", "-c", &ask]).ok(), "found");
     let links = "ls /sys/class/net";
     assert_eq!(bed.docker(&["run", "--rm", "--network", "none", "busybox", "sh", "-c", links]).ok(), "lo");
-    let shared = bed.docker(&["run", "--rm", "--network", "container:server", "busybox", "hostname", "-i"]).ok();
+    let shared =
+        bed.docker(&["run", "--rm", "--network", "container:server", "busybox", "hostname", "-i"]).ok();
     assert_eq!(shared, address);
 }

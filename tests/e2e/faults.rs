@@ -8,7 +8,17 @@ fn privileged_a_killed_daemon_finds_its_containers_again() {
     let talk = "i=0; while true; do i=$((i+1)); echo $i; sleep 0.01; done";
     bed.docker(&["run", "-d", "--name", "runs", "busybox", "sh", "-c", talk]).ok();
     bed.docker(&["run", "-d", "-i", "--name", "reads", "busybox", "cat"]).ok();
-    bed.docker(&["run", "-d", "--name", "ends", "busybox", "sh", "-c", "while [ ! -e /go ]; do sleep 0.05; done; exit 9"]).ok();
+    bed.docker(&[
+        "run",
+        "-d",
+        "--name",
+        "ends",
+        "busybox",
+        "sh",
+        "-c",
+        "while [ ! -e /go ]; do sleep 0.05; done; exit 9",
+    ])
+    .ok();
     bed.docker(&["create", "--name", "made", "busybox", "true"]).ok();
     let pid = bed.docker(&["inspect", "-f", "{{.State.Pid}}", "runs"]).ok();
     bed.docker(&["exec", "-d", "ends", "sh", "-c", "sleep 1; touch /go"]).ok();
@@ -31,7 +41,11 @@ fn privileged_a_daemon_killed_at_any_moment_leaves_nothing_half_done() {
     for round in 0..12u64 {
         let name = format!("c{round}");
         let mut run = bed.docker_command(&["run", "-d", "--name", &name, "busybox", "sleep", "1000"]);
-        let mut run = run.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("docker");
+        let mut run = run
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("docker");
         // Each round kills at another point of create and start.
         std::thread::sleep(std::time::Duration::from_millis(5 + round * 6));
         bed.crash();

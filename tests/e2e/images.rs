@@ -13,7 +13,10 @@ fn privileged_tags_come_and_go_and_the_last_one_takes_the_image() {
     assert_eq!(bed.docker(&["rmi", "example.test/a/b:1"]).ok(), "Untagged: example.test/a/b:1");
     bed.docker(&["create", "--name", "user", "busybox", "true"]).ok();
     let refused = bed.docker(&["rmi", "busybox"]).fails(1);
-    assert!(refused.contains("conflict: unable to remove repository reference \"busybox\" (must force)"), "{refused}");
+    assert!(
+        refused.contains("conflict: unable to remove repository reference \"busybox\" (must force)"),
+        "{refused}"
+    );
     bed.docker(&["rm", "user"]).ok();
     let removed = bed.docker(&["rmi", "busybox"]).ok();
     assert!(removed.starts_with("Untagged: busybox:latest\nDeleted: sha256:"), "{removed}");
@@ -58,7 +61,8 @@ fn privileged_hostile_archives_change_nothing() {
     let bed = Bed::new();
     let target = bed.path("escaped");
     for case in ["dotdot", "symlink", "hardlink", "digest", "truncated", "junk"] {
-        let made = Command::new("python3").args(["-c", HOSTILE, case]).arg(&target).output().expect("run python3");
+        let made =
+            Command::new("python3").args(["-c", HOSTILE, case]).arg(&target).output().expect("run python3");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let said = bed.docker_with_input(&["load"], &made.stdout);
         assert!(!target.exists(), "{case} wrote outside");

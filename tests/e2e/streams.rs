@@ -19,8 +19,17 @@ fn privileged_standard_input_reaches_the_process_and_ends_there() {
 #[test]
 fn privileged_a_gibibyte_through_standard_output_is_complete() {
     let bed = Bed::new();
-    let mut command =
-        bed.docker_command(&["run", "--rm", "--log-driver", "none", "busybox", "dd", "if=/dev/zero", "bs=1M", "count=1024"]);
+    let mut command = bed.docker_command(&[
+        "run",
+        "--rm",
+        "--log-driver",
+        "none",
+        "busybox",
+        "dd",
+        "if=/dev/zero",
+        "bs=1M",
+        "count=1024",
+    ]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("run docker");
     let mut output = child.stdout.take().expect("it is piped");
     let (mut buffer, mut total) = (vec![0u8; 1 << 20], 0u64);
@@ -39,7 +48,8 @@ fn privileged_the_two_outputs_stay_apart() {
     let bed = Bed::new();
     let said = bed.docker(&["run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2"]);
     assert_eq!((said.out.as_str(), said.err.as_str()), ("out\n", "err\n"));
-    let said = bed.docker(&["run", "--name", "kept", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3"]);
+    let said =
+        bed.docker(&["run", "--name", "kept", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3"]);
     assert_eq!(said.code, 3);
     let logs = bed.docker(&["logs", "kept"]);
     assert_eq!((logs.out.as_str(), logs.err.as_str()), ("out\n", "err\n"));
@@ -61,7 +71,8 @@ fn privileged_a_terminal_has_the_size_of_the_clients() {
     let bed = Bed::new();
     let script = "stty rows 41 cols 121; docker run --rm -it busybox stty size";
     let mut command = bed.docker_command(&[]);
-    let environment: Vec<_> = command.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
+    let environment: Vec<_> =
+        command.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
     command = std::process::Command::new("script");
     command.args(["-qec", script, "/dev/null"]).envs(environment).stdin(Stdio::null());
     let output = command.output().expect("run script");

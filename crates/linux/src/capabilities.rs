@@ -52,31 +52,10 @@ pub const NAMES: [&str; 41] = [
 /// `CAP_SYS_ADMIN` as a bit.
 pub const SYS_ADMIN: u64 = 1 << 21;
 
-/// Sets of capabilities as bit masks by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub struct Sets {
-    pub bounding: u64,
-    pub effective: u64,
-    pub inheritable: u64,
-    pub permitted: u64,
-    pub ambient: u64,
-}
-
 /// The number of a capability, by its name with or without `CAP_`, in capitals.
 pub fn number(name: &str) -> Option<u32> {
     let name = name.strip_prefix("CAP_").unwrap_or(name);
     NAMES.iter().position(|known| *known == name).map(|index| index as u32)
-}
-
-/// The caller's own bounding set: no more than this can be given.
-pub fn own_bounding() -> u64 {
-    (0..64)
-        .filter(|bit| {
-            let capability = CapabilitySet::from_bits_retain(1 << bit);
-            rustix::thread::capability_is_in_bounding_set(capability).unwrap_or(false)
-        })
-        .fold(0, |set, bit| set | 1 << bit)
 }
 
 /// The caller's permitted set.

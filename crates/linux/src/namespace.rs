@@ -5,9 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::thread::{
-    ThreadNameSpaceType, UnshareFlags, move_into_link_name_space, move_into_thread_name_spaces,
-};
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces};
 
 /// Opens a namespace file such as `/proc/17/ns/net`.
 pub fn open(path: &Path) -> io::Result<OwnedFd> {
@@ -27,11 +25,6 @@ pub fn join(namespace: BorrowedFd<'_>, kind: u64) -> io::Result<()> {
 /// `setns(2)` with a pidfd: all namespaces of the process named in `kinds` (`process::flags::NEW*`) at once, or none.
 pub fn join_process(pidfd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
     Ok(move_into_thread_name_spaces(pidfd, ThreadNameSpaceType::from_bits_retain(kinds as u32))?)
-}
-
-/// `setns(2)` with a namespace file of whatever kind.
-pub fn join_any(namespace: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(move_into_link_name_space(namespace, None)?)
 }
 
 /// `unshare(2)` into new namespaces (`process::flags::NEW*`).

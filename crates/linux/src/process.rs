@@ -195,18 +195,6 @@ pub fn set_personality(domain: u64) -> io::Result<()> {
     }
 }
 
-/// `set_mempolicy(2)` for the calling thread: `mode` is `MPOL_*` with its flags, `nodes` a bit mask.
-#[allow(unsafe_code)]
-pub fn set_memory_policy(mode: i32, nodes: &[u64]) -> io::Result<()> {
-    // The kernel takes one bit less than it is told.
-    let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
-    // SAFETY: reads at most `bits - 1` bits from `nodes`, which has that many.
-    match unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), bits) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 /// Makes the caller a member of a new, anonymous or named session keyring, so that it shares no keys with the
 /// container (`KEYCTL_JOIN_SESSION_KEYRING`). Returns the keyring's serial number.
 #[allow(unsafe_code)]

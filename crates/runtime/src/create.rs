@@ -81,7 +81,17 @@ fn make_cgroup(request: &CreateRequest<'_>, linux: &Linux) -> Result<Option<Cgro
             resources.devices.push(rule);
         }
     }
-    Ok(Some(Cgroup::create(path, &resources)?))
+    match Cgroup::create(path, &resources) {
+        // An ordinary user without a delegated cgroup can still have a container without limits.
+        Err(error)
+            if error.is_permission()
+                && linux.resources.is_none()
+                && !rustix::process::geteuid().is_root() =>
+        {
+            Ok(None)
+        }
+        other => Ok(Some(other?)),
+    }
 }
 
 /// A container at the gate.
@@ -152,9 +162,10 @@ impl Creation<'_> {
 
     /// Trees that a process in another user namespace may be unable to reach.
     fn trees(&self, root_path: &Path) -> Result<(Option<OwnedFd>, Vec<Option<OwnedFd>>), Error> {
-        if !self.namespaces.is_new(NamespaceKind::User)
-            && self.namespaces.joined(NamespaceKind::User).is_none()
-        {
+        let other_user_namespace = self.namespaces.is_new(NamespaceKind::User)
+            || self.namespaces.joined(NamespaceKind::User).is_some();
+        // An ordinary user may mount only inside, and reaches there what it reaches here.
+        if !other_user_namespace || !rustix::process::geteuid().is_root() {
             return Ok((None, Vec::new()));
         }
         let what = || format!("prepare root file system {}", root_path.display());

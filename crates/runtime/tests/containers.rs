@@ -564,3 +564,38 @@ fn privileged_a_seccomp_profile_is_enforced_with_and_without_no_new_privs() {
         assert_eq!(lines(&out)[1], "2");
     }
 }
+
+#[test]
+fn privileged_an_ordinary_user_runs_a_container_without_root() {
+    use std::os::unix::process::CommandExt;
+    // A directory that the user owns, and the runtime where the user may execute it.
+    let bundle = Bundle::new("id -u; cat /proc/self/uid_map");
+    let home = tempfile::tempdir().unwrap();
+    let user = 54_321;
+    let run = |program: &str, args: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        command.args(args).current_dir(home.path()).uid(user).gid(user).stdin(Stdio::null());
+        support::told(&command.output().unwrap())
+    };
+    let copied =
+        std::process::Command::new("cp").arg("-r").arg(bundle.rootfs()).arg(home.path()).status().unwrap();
+    assert!(copied.success());
+    std::fs::copy(support::runtime_path(), home.path().join("runtime")).unwrap();
+    std::os::unix::fs::chown(home.path(), Some(user), Some(user)).unwrap();
+    let runtime = home.path().join("runtime").to_string_lossy().into_owned();
+    let (code, _, err) = run(&runtime, &["spec", "--rootless"]);
+    assert_eq!(code, 0, "{err}");
+    let path = home.path().join("config.json");
+    let mut spec: types::spec::RuntimeSpec = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let process = spec.process.as_mut().unwrap();
+    process.terminal = false;
+    process.args = ["sh", "-c", "id -u; cat /proc/self/uid_map"].map(String::from).to_vec();
+    // A root that the user does not own gets no mount points.
+    spec.root.as_mut().unwrap().readonly = false;
+    std::os::unix::fs::chown(home.path().join("rootfs"), Some(user), Some(user)).unwrap();
+    std::fs::write(&path, serde_json::to_vec(&spec).unwrap()).unwrap();
+    let (code, out, err) = run(&runtime, &["--root", "state", "run", "rootless"]);
+    assert_eq!(code, 0, "{err}");
+    let words: Vec<&str> = out.split_whitespace().collect();
+    assert_eq!(words, ["0", "0", "54321", "1"]);
+}

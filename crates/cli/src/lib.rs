@@ -161,6 +161,13 @@ fn run(words: &[String]) -> Outcome {
         print(&flags::help_text(&path, command, flags::wrap_width()));
         return Ok(());
     }
+    let foreign = command.all_flags().filter(|flag| flag.windows && parsed.changed(flag.name)).map(|flag| {
+        format!(
+            "\"--{}\" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux",
+            flag.name
+        )
+    });
+    Failure::join(foreign.collect())?;
     match command.action {
         Action::Run(action) => {
             check_args(&path, command, &parsed.args)?;

@@ -63,6 +63,8 @@ pub(super) fn create(
     }
     request.host.console_size = term::size();
     let query = Query::new().text("name", parsed.text("name")).text("platform", parsed.text("platform"));
+    client.version()?;
+    request.for_version(|version| client.speaks(version).unwrap_or(true));
     let body = request.body();
     let post = || client.post("/containers/create", &query, Some(&body));
     let answer = match post() {

@@ -24,12 +24,11 @@ pub(crate) fn run(context: &Context, parsed: &Parsed) -> Outcome {
     if !detach {
         run::check_terminal(stdin, tty)?;
     }
-    let size = if tty { json!(term::size()) } else { Value::Null };
-    let body = json!({
+
+    let mut body = json!({
         "User": parsed.text("user"),
         "Privileged": parsed.on("privileged"),
         "Tty": tty,
-        "ConsoleSize": size,
         "AttachStdin": stdin,
         "AttachStderr": !detach,
         "AttachStdout": !detach,
@@ -38,12 +37,18 @@ pub(crate) fn run(context: &Context, parsed: &Parsed) -> Outcome {
         "WorkingDir": parsed.text("workdir"),
         "Cmd": &parsed.args[1..],
     });
+    if tty {
+        body["ConsoleSize"] = json!(term::size());
+    }
     let answer = client.post(&format!("{path}/exec"), &Query::new(), Some(&body))?;
     let id = answer["Id"].as_str().unwrap_or_default();
     if id.is_empty() {
         return Err(Failure::new("exec ID empty"));
     }
-    let start = json!({ "Detach": detach, "Tty": tty, "ConsoleSize": body["ConsoleSize"] });
+    let mut start = json!({ "Detach": detach, "Tty": tty });
+    if tty {
+        start["ConsoleSize"] = body["ConsoleSize"].clone();
+    }
     let start_path = format!("/exec/{id}/start");
     if detach {
         client.post(&start_path, &Query::new(), Some(&start))?;

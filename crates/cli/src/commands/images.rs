@@ -305,9 +305,8 @@ pub(crate) fn tag(context: &Context, parsed: &Parsed) -> Outcome {
         return Err(Failure::new("refusing to create a tag with a digest reference"));
     }
     let reference = reference.with_default_tag();
-    let query = Query::new()
-        .with("repo", reference.familiar_repository())
-        .with("tag", reference.tag().unwrap_or_default());
+    let query =
+        Query::new().with("repo", reference.repository()).with("tag", reference.tag().unwrap_or_default());
     context.client()?.post(&format!("/images/{}/tag", path_escape(source)), &query, None)?;
     Ok(())
 }

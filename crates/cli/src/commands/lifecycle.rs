@@ -128,7 +128,7 @@ pub(crate) fn wait(context: &Context, parsed: &Parsed) -> Outcome {
     let mut errors = Vec::new();
     for name in &parsed.args {
         match client.post(&format!("/containers/{}/wait", path_escape(name)), &Query::new(), None) {
-            Ok(answer) => print_line(&answer["StatusCode"].to_string()),
+            Ok(answer) => print_line(&answer["StatusCode"].as_i64().unwrap_or(0).to_string()),
             Err(error) => errors.push(error.to_string()),
         }
     }

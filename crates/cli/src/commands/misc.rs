@@ -184,7 +184,7 @@ pub(crate) fn commit(context: &Context, parsed: &Parsed) -> Outcome {
                 return Err(Failure::new("refusing to create a tag with a digest reference"));
             }
             let tagged = parsed.with_default_tag();
-            (tagged.familiar_repository(), tagged.tag().unwrap_or_default().to_owned())
+            (tagged.repository(), tagged.tag().unwrap_or_default().to_owned())
         }
     };
     let mut query = Query::new()

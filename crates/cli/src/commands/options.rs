@@ -30,6 +30,17 @@ impl ContainerRequest {
         body
     }
 
+    /// Leaves out what newer versions of the API do not take any more.
+    pub(crate) fn for_version(&mut self, speaks: impl Fn(&str) -> bool) {
+        if speaks("1.42") {
+            self.host.resources.kernel_memory = 0;
+        }
+        if speaks("1.44") {
+            // It belongs to the endpoint there.
+            self.config.mac_address = String::new();
+        }
+    }
+
     /// A name server that the container will not reach.
     pub(crate) fn localhost_dns(&self) -> Option<IpAddr> {
         let servers = self.host.dns.iter().flatten().filter_map(|text| text.parse::<IpAddr>().ok());
@@ -212,8 +223,7 @@ fn resources(parsed: &Parsed, swappiness: i64) -> Result<Resources> {
             "" => 0,
             text => size::nano_cpus(text)?,
         },
-        cpu_count: parsed.int("cpu-count"),
-        cpu_percent: parsed.int("cpu-percent"),
+
         cpu_shares: parsed.int("cpu-shares"),
         cpu_period: parsed.int("cpu-period"),
         cpu_quota: parsed.int("cpu-quota"),
@@ -233,8 +243,7 @@ fn resources(parsed: &Parsed, swappiness: i64) -> Result<Resources> {
         blkio_device_write_bps: Some(bps("device-write-bps")?),
         blkio_device_read_iops: Some(iops("device-read-iops")?),
         blkio_device_write_iops: Some(iops("device-write-iops")?),
-        io_maximum_iops: u64::try_from(parsed.int("io-maxiops")).unwrap_or(0),
-        io_maximum_bandwidth: u64::try_from(bytes("io-maxbandwidth")?).unwrap_or(0),
+
         ulimits: Some(ulimits.into_values().collect()),
         device_cgroup_rules: some_list(each("device-cgroup-rule")),
         devices: Some(devices),
@@ -295,8 +304,8 @@ fn host_config(parsed: &Parsed, resources: Resources) -> Result<HostConfig> {
         uts_mode: uts,
         userns_mode: userns,
         cgroupns_mode: cgroupns,
-        cap_add: list("cap-add"),
-        cap_drop: list("cap-drop"),
+        cap_add: capabilities(parsed.list("cap-add")),
+        cap_drop: capabilities(parsed.list("cap-drop")),
         group_add: list("group-add"),
         restart_policy,
         security_opt: some_list(security),
@@ -320,6 +329,16 @@ fn host_config(parsed: &Parsed, resources: Resources) -> Result<HostConfig> {
         init: parsed.changed("init").then(|| parsed.on("init")),
         ..HostConfig::default()
     })
+}
+
+/// Capabilities by their full names, each once.
+fn capabilities(names: Vec<String>) -> Option<Vec<String>> {
+    let full = names.into_iter().map(|name| match name.to_uppercase() {
+        name if name == "ALL" || name.starts_with("CAP_") => name,
+        name => format!("CAP_{name}"),
+    });
+    let unique: std::collections::BTreeSet<String> = full.collect();
+    some_list(unique.into_iter().collect())
 }
 
 /// Checks `--security-opt`, reads a seccomp profile's file into its value, and takes `systempaths=unconfined` out: that

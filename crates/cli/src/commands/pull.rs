@@ -39,10 +39,8 @@ pub(super) fn pull(context: &Context, reference: &ImageRef, platform: &str, targ
         Some(digest) => digest.to_string(),
         None => reference.tag().unwrap_or_default().to_owned(),
     };
-    let query = Query::new()
-        .with("fromImage", reference.familiar_repository())
-        .text("tag", &tag)
-        .text("platform", platform);
+    let query =
+        Query::new().with("fromImage", reference.repository()).text("tag", &tag).text("platform", platform);
     let auth = context.registry_auth(reference);
     let headers = [("X-Registry-Auth", auth.as_str())];
     let answer = context.client()?.send("POST", "/images/create", &query, &headers, Payload::Empty)?;

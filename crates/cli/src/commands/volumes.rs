@@ -24,12 +24,15 @@ pub(crate) fn create(context: &Context, parsed: &Parsed) -> Outcome {
         (Some(name), _) => name,
         (None, named) => named,
     };
-    let body = json!({
-        "Driver": parsed.text("driver"),
-        "DriverOpts": to_map(&parsed.list("opt")),
-        "Labels": to_map(&parsed.list("label")),
-        "Name": name,
-    });
+    let mut body = json!({ "Driver": parsed.text("driver") });
+    for (key, flag) in [("DriverOpts", "opt"), ("Labels", "label")] {
+        if parsed.changed(flag) {
+            body[key] = json!(to_map(&parsed.list(flag)));
+        }
+    }
+    if !name.is_empty() {
+        body["Name"] = json!(name);
+    }
     let volume = context.client()?.post("/volumes/create", &Query::new(), Some(&body))?;
     print_line(volume["Name"].as_str().unwrap_or_default());
     Ok(())

@@ -92,6 +92,8 @@ pub(crate) struct Flag {
     pub(crate) check: Option<Check>,
     /// Why it is refused, if it cannot be honoured.
     pub(crate) refused: Option<&'static str>,
+    /// Only a daemon on Windows knows it.
+    pub(crate) windows: bool,
 }
 
 /// A flag with neither short name nor default.
@@ -107,6 +109,7 @@ pub(crate) const fn flag(name: &'static str, kind: Kind, usage: &'static str) ->
         target: name,
         check: None,
         refused: None,
+        windows: false,
     }
 }
 
@@ -132,9 +135,10 @@ impl Flag {
         self
     }
 
-    /// A flag for daemons on Windows: accepted and sent, but not shown.
+    /// A flag for daemons on Windows.
     pub(crate) const fn windows(mut self) -> Self {
         self.hidden = true;
+        self.windows = true;
         self
     }
 

@@ -197,7 +197,7 @@ fn title(text: &str) -> String {
     let mut before = ' ';
     text.chars()
         .map(|c| {
-            let starts = !(before.is_alphanumeric() || before == '_' || before == '\'');
+            let starts = !(before.is_alphanumeric() || before == '_');
             before = c;
             if starts { c.to_uppercase().next().unwrap_or(c) } else { c }
         })
@@ -401,6 +401,11 @@ fn verb_text(verb: char, value: &Value, flags: &str, precision: Option<usize>) -
     let sign =
         |text: String| if flags.contains('+') && !text.starts_with('-') { format!("+{text}") } else { text };
     match (verb, value) {
+        ('s' | 'd' | 'q' | 'x' | 'X', Value::List(items)) => {
+            let parts: Vec<String> =
+                items.iter().map(|item| verb_text(verb, item, flags, precision)).collect();
+            format!("[{}]", parts.join(" "))
+        }
         ('T', value) => type_name(value).to_owned(),
         ('q', Value::Str(text)) => crate::flags::go_quote(text),
         ('q', Value::Int(value)) => {
@@ -423,7 +428,9 @@ fn verb_text(verb: char, value: &Value, flags: &str, precision: Option<usize>) -
         }
         ('t' | 'v', Value::Bool(value)) => value.to_string(),
         ('f' | 'F', Value::Float(value)) => sign(format!("{value:.*}", precision.unwrap_or(6))),
-        ('g', Value::Float(value)) => match precision {
+        ('e', Value::Float(value)) => sign(scientific(*value, precision.unwrap_or(6))),
+        ('U', Value::Int(value)) => format!("U+{value:04X}"),
+        ('g' | 'v', Value::Float(value)) => match precision {
             Some(digits) => sign(crate::format::units::general(*value, digits)),
             None => sign(print::float(*value)),
         },
@@ -434,6 +441,14 @@ fn verb_text(verb: char, value: &Value, flags: &str, precision: Option<usize>) -
         ('s' | 'd' | 'q' | 't' | 'x' | 'f', Value::Nil | Value::Missing) => format!("%!{verb}(<nil>)"),
         (verb, value) => format!("%!{verb}({}={})", type_name(value), print::plain(value)),
     }
+}
+
+/// C's `%e`: at least two digits of exponent, with its sign.
+fn scientific(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
 fn html(text: &str) -> String {

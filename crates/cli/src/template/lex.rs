@@ -187,10 +187,26 @@ impl<'a> Lexer<'a> {
             }
             other => {
                 let code = other as u32;
-                return Err(self.error(&format!("unrecognized character in action: U+{code:04X} '{other}'")));
+                return Err(self.error(&match other.is_ascii() {
+                    true => format!("unexpected {:?} in command", other.to_string()),
+                    false => format!("unrecognized character in action: U+{code:04X} '{other}'"),
+                }));
             }
         }
-        Ok(())
+        // A name ends at a blank, at punctuation of the language or at the end of the action.
+        let named = matches!(first, '.' | '$') || first.is_alphabetic() || first == '_';
+        let next = self.rest().chars().next();
+        match next {
+            Some(bad)
+                if named
+                    && !BLANKS.contains(&bad)
+                    && !".,|:()=".contains(bad)
+                    && !self.rest().starts_with("}}") =>
+            {
+                Err(self.error(&format!("bad character U+{:04X} '{bad}'", bad as u32)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn quoted(&mut self) -> Result<(), TemplateError> {

@@ -228,7 +228,7 @@ impl Parser<'_> {
         let (nodes, end) = self.list()?;
         self.variables = outer;
         if end != Stop::Here {
-            return Err(self.error(format!("unexpected EOF in {word} clause")));
+            return Err(self.error("unexpected EOF"));
         }
         self.defined.insert(name.clone(), nodes);
         Ok(if word == "block" { Parsed::Node(Node::Call { name, at, argument }) } else { Parsed::Nothing })
@@ -322,10 +322,6 @@ impl Parser<'_> {
                 Some(Kind::Space) => {}
                 Some(Kind::Pipe) => {
                     self.next += 1;
-                    self.skip_space();
-                    if self.peek() == Some(end) {
-                        return Err(self.error("missing value for command"));
-                    }
                     break;
                 }
                 Some(kind) if kind == end => break,

@@ -51,8 +51,13 @@ pub(super) fn sorted(value: &Value) -> Vec<(&str, &Value)> {
     entries
 }
 
-/// Go's `%v` of a float: the shortest text that reads back, with an exponent from 1e21 on and below 1e-4.
+/// Go's `%v` of a float: the shortest text that reads back, with an exponent where it has more than six digits.
 pub(super) fn float(value: f64) -> String {
+    shortest(value, -4..6)
+}
+
+/// The shortest text that reads back, with an exponent outside of `plain`.
+fn shortest(value: f64, plain: std::ops::Range<i32>) -> String {
     if !value.is_finite() {
         return if value.is_nan() {
             "NaN"
@@ -66,7 +71,7 @@ pub(super) fn float(value: f64) -> String {
     let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..21).contains(&exponent) {
+    if plain.contains(&exponent) {
         return value.to_string();
     }
     format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
@@ -78,7 +83,7 @@ pub(super) fn json(value: &Value) -> String {
         Value::Nil | Value::Missing | Value::NilList | Value::NilMap | Value::Method(_) => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
-        Value::Float(value) => float(*value),
+        Value::Float(value) => shortest(*value, -6..21),
         Value::Str(text) => serde_json::Value::from(&**text).to_string(),
         Value::List(items) => format!("[{}]", items.iter().map(json).collect::<Vec<_>>().join(",")),
         Value::Map(entries) => object(entries.iter().map(|(key, value)| (key.as_str(), value))),

@@ -80,7 +80,7 @@ pub(crate) fn start(
     attach: Vec<(Attach, OwnedFd)>,
 ) -> Result<Started, Failed> {
     let id = &record.id;
-    let joins = joins(shared, record)?;
+    let (joins, shm) = joins(shared, record)?;
     let network = enter_network(shared, record)?;
     let leave = |joined: &Option<network::Endpoint>| {
         if let Some(endpoint) = joined
@@ -90,8 +90,11 @@ pub(crate) fn start(
         }
     };
     let Network { netns, joined, files_of } = network;
-    let spawned = make_spawn(shared, record, joins, joined.as_ref(), &files_of).and_then(|spawn| {
+    let spawned = make_spawn(shared, record, (joins, &shm), joined.as_ref(), &files_of).and_then(|spawn| {
         files::make_dir(&spawn.dir, 0o700)?;
+        if record.host_config.ipc_mode == "shareable" {
+            files::make_shared_dir(Path::new(&shm))?;
+        }
         shared
             .zygote
             .spawn(&spawn, netns, attach)
@@ -151,19 +154,39 @@ fn process_error(message: &str) -> Error {
     Error::new(kind, text.strip_suffix(": unknown").unwrap_or(&text))
 }
 
-/// Processes whose namespaces it joins.
-fn joins(shared: &Shared, record: &Record) -> Result<Joins> {
-    let of = |mode: &str, what: &str| -> Result<Option<i32>> {
+/// Processes whose namespaces it joins, and the directory that is its `/dev/shm`, if it shares one.
+///
+/// A shared one is a directory beside the supervisor's socket (on `/run`, a tmpfs): a mount in one container's namespace
+/// cannot be bound in another's, and a mount on the host could be left over.
+fn joins(shared: &Shared, record: &Record) -> Result<(Joins, String)> {
+    let shm_of = |id: &ContainerId| shared.run_dir(id).join("shm").to_string_lossy().into_owned();
+    let other = |mode: &str, what: &str| -> Result<Option<(Arc<Record>, i32)>> {
         let Some(name) = mode.strip_prefix("container:") else { return Ok(None) };
         let other = shared.table().find(name)?.record();
-        match other.state.run() {
-            Some(run) => Ok(Some(run.pid)),
+        match other.state.run().map(|run| run.pid) {
+            Some(pid) => Ok(Some((other, pid))),
             None => {
                 Err(Error::conflict(format!("cannot join {what} of a non running container: {}", other.id)))
             }
         }
     };
-    Ok(Joins { ipc: of(&record.host_config.ipc_mode, "IPC")?, pid: of(&record.host_config.pid_mode, "PID")? })
+    let host = &record.host_config;
+    let pid = other(&host.pid_mode, "PID")?.map(|(_, pid)| pid);
+    let Some((donor, ipc)) = other(&host.ipc_mode, "IPC")? else {
+        let shm = if host.ipc_mode == "shareable" { shm_of(&record.id) } else { String::new() };
+        return Ok((Joins { ipc: None, pid }, shm));
+    };
+    let shm = match donor.host_config.ipc_mode.as_str() {
+        "shareable" => shm_of(&donor.id),
+        "host" => "/dev/shm".to_owned(),
+        _ => {
+            return Err(Error::conflict(format!(
+                "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                donor.id
+            )));
+        }
+    };
+    Ok((Joins { ipc: Some(ipc), pid }, shm))
 }
 
 /// A container's network before its process exists.
@@ -222,7 +245,7 @@ fn enter_network(shared: &Shared, record: &Record) -> Result<Network> {
 fn make_spawn(
     shared: &Arc<Shared>,
     record: &Record,
-    joins: Joins,
+    (joins, shm): (Joins, &str),
     joined: Option<&network::Endpoint>,
     files_of: &ContainerId,
 ) -> Result<Spawn, Failed> {
@@ -243,6 +266,7 @@ fn make_spawn(
         mounts: &mounts,
         files: [&paths[0], &paths[1], &paths[2]],
         joins,
+        shm,
         devices: &devices,
         hostname,
         cgroup: &cgroup,

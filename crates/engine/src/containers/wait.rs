@@ -36,7 +36,10 @@ impl Waiting {
             self.view.borrow().clone()
         };
         // A start that failed is told to whoever started it, not to those who wait.
-        Ok(WaitAnswer { exit_code: view.record.state.exit().map_or(0, |exit| i64::from(exit.code)), error: None })
+        Ok(WaitAnswer {
+            exit_code: view.record.state.exit().map_or(0, |exit| i64::from(exit.code)),
+            error: None,
+        })
     }
 }
 

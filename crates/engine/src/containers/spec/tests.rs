@@ -1,3 +1,4 @@
+use super::limits::parse_device_rule;
 use super::*;
 use crate::Timestamp;
 use crate::containers::state::{Exit, State};
@@ -30,6 +31,7 @@ fn spec_with<'a>(record: &'a Record, change: impl for<'b> FnOnce(&'b mut Input<'
         mounts: &[],
         files: ["", "", ""],
         joins: Joins::default(),
+        shm: "",
         devices: &[],
         hostname: "box",
         cgroup: "/docker/x",

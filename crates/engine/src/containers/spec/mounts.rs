@@ -1,0 +1,160 @@
+//! What is mounted where.
+
+use types::Mount;
+use types::config::HostConfig;
+
+use super::{INIT_TARGET, Input, ResolvedMount};
+use crate::containers::mounts::clean;
+
+/// A mount of the default specification.
+fn standard(kind: &str, source: &str, destination: &str, options: &[&str]) -> Mount {
+    Mount {
+        kind: kind.to_owned(),
+        source: source.to_owned(),
+        destination: destination.to_owned(),
+        options: options.iter().map(|o| (*o).to_owned()).collect(),
+    }
+}
+
+fn standard_mounts(host: &HostConfig, shm: &str) -> Vec<Mount> {
+    let shm_size = format!("size={}", host.shm_size);
+    let mut all = vec![
+        standard("proc", "proc", "/proc", &["nosuid", "noexec", "nodev"]),
+        standard("tmpfs", "tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        standard(
+            "devpts",
+            "devpts",
+            "/dev/pts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        standard("sysfs", "sysfs", "/sys", &["nosuid", "noexec", "nodev", "ro"]),
+        standard("cgroup", "cgroup", "/sys/fs/cgroup", &["ro", "nosuid", "noexec", "nodev"]),
+        standard("mqueue", "mqueue", "/dev/mqueue", &["nosuid", "noexec", "nodev"]),
+    ];
+    match (shm, host.ipc_mode.as_str()) {
+        (source, _) if !source.is_empty() => {
+            all.push(standard(
+                "bind",
+                source,
+                "/dev/shm",
+                &["bind", "nosuid", "noexec", "nodev", "rprivate"],
+            ));
+        }
+        (_, "host") => all.push(standard("bind", "/dev/shm", "/dev/shm", &["rbind", "rprivate"])),
+        (_, "none") => {}
+        _ => {
+            all.push(standard(
+                "tmpfs",
+                "shm",
+                "/dev/shm",
+                &["nosuid", "noexec", "nodev", "mode=1777", &shm_size],
+            ));
+        }
+    }
+    all
+}
+
+pub(super) fn all_mounts(input: &Input<'_>, init: bool) -> Vec<Mount> {
+    let host = &input.record.host_config;
+    let mut user: Vec<Mount> =
+        host.tmpfs.iter().map(|(target, options)| tmpfs(&clean(target), options)).collect();
+    user.extend(input.mounts.iter().map(user_mount));
+    for (source, target) in input.files.into_iter().zip(["/etc/resolv.conf", "/etc/hostname", "/etc/hosts"]) {
+        if !source.is_empty() && !user.iter().any(|m| m.destination == target) {
+            let mut options = vec!["rbind", "rprivate"];
+            if host.readonly_rootfs {
+                options.push("ro");
+            }
+            user.push(standard("bind", source, target, &options));
+        }
+    }
+    if init {
+        let source = input.settings.init_path.to_string_lossy();
+        user.push(standard("bind", &source, INIT_TARGET, &["bind", "ro"]));
+    }
+    // A mount on /a comes before one on /a/b; the sort is stable.
+    user.sort_by_key(|mount| mount.destination.matches('/').count());
+    let taken = |target: &str| user.iter().any(|m| m.destination == target);
+    let has_dev = taken("/dev");
+    let mut all: Vec<Mount> = standard_mounts(host, input.shm)
+        .into_iter()
+        .filter(|m| !(taken(&m.destination) || (has_dev && m.destination.starts_with("/dev/"))))
+        .collect();
+    for mount in &mut all {
+        if host.privileged && (mount.destination == "/sys" || mount.kind == "cgroup") {
+            mount.options.retain(|o| o != "ro");
+        } else if host.readonly_rootfs
+            && !matches!(
+                mount.destination.as_str(),
+                "/proc" | "/dev" | "/dev/pts" | "/dev/shm" | "/dev/mqueue"
+            )
+            && !mount.options.iter().any(|o| o == "ro")
+        {
+            mount.options.push("ro".to_owned());
+        }
+    }
+    all.append(&mut user);
+    all
+}
+
+/// The same mount in the words of `config.json`.
+pub(super) fn in_spec(mount: Mount) -> types::spec::Mount {
+    types::spec::Mount {
+        destination: mount.destination,
+        kind: mount.kind,
+        source: mount.source,
+        options: mount.options,
+        ..types::spec::Mount::default()
+    }
+}
+
+/// `--tmpfs`: Docker's defaults, overridden by the user's words.
+fn tmpfs(target: &str, options: &str) -> Mount {
+    let mut words: Vec<String> = ["noexec", "nosuid", "nodev", "rprivate"].map(str::to_owned).to_vec();
+    for word in options.split(',').filter(|w| !w.is_empty()) {
+        let opposite = match word {
+            "exec" => "noexec",
+            "suid" => "nosuid",
+            "dev" => "nodev",
+            "rw" => "ro",
+            "ro" => "rw",
+            _ => "",
+        };
+        let key = word.split('=').next().unwrap_or(word);
+        words.retain(|w| w != opposite && w.split('=').next() != Some(key));
+        words.push(word.to_owned());
+    }
+    Mount {
+        kind: "tmpfs".to_owned(),
+        source: "tmpfs".to_owned(),
+        destination: target.to_owned(),
+        options: words,
+    }
+}
+
+fn user_mount(resolved: &ResolvedMount) -> Mount {
+    if resolved.mount.kind == "tmpfs" && resolved.mount.source == "tmpfs" {
+        return tmpfs(&resolved.mount.destination, &resolved.mount.options.join(","));
+    }
+    let mut mount = resolved.mount.clone();
+    if !resolved.rw {
+        // Docker makes the mounts below read-only too where the kernel can (5.12, our floor).
+        mount.options.push(if resolved.read_only_non_recursive { "ro" } else { "rro" }.to_owned());
+    }
+    if !resolved.propagation.is_empty() {
+        mount.options.push(resolved.propagation.clone());
+    }
+    mount
+}
+
+/// Shared and slave mounts need a root that is not private.
+pub(super) fn propagation_of_root(mounts: &[ResolvedMount]) -> String {
+    let wants = |words: [&str; 2]| mounts.iter().any(|m| words.contains(&m.propagation.as_str()));
+    if wants(["shared", "rshared"]) {
+        "shared".to_owned()
+    } else if wants(["slave", "rslave"]) {
+        "rslave".to_owned()
+    } else {
+        String::new()
+    }
+}

@@ -75,7 +75,7 @@ pub fn hostname_file(hostname: &str) -> String {
 }
 
 /// The host name as the file has it: the full name, then the first label if there are more.
-fn own_names(hostname: &str, domainname: &str) -> String {
+pub fn own_names(hostname: &str, domainname: &str) -> String {
     let mut full = hostname.to_owned();
     if !domainname.is_empty() {
         full.push('.');

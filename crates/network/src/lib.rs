@@ -37,7 +37,7 @@ mod resolv_conf;
 pub use config::{FirewallKind, NetworkConfig};
 pub use endpoint::{Bridge, Endpoint, JoinRequest, Joined, PortRequest, Protocol, PublishedPort, way_out};
 pub use error::{Error, Result};
-pub use hosts::{HostsFile, hostname_file, hosts_file};
+pub use hosts::{HostsFile, hostname_file, hosts_file, own_names};
 pub use namespace::{Sandbox, namespace_of, same_namespace};
 pub use networks::Networks;
 pub use port::parse::{parse_exposed, port_requests};

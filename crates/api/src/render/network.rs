@@ -9,7 +9,7 @@ pub(crate) fn network(of: NetworkDetails) -> body::NetworkResource {
         subnet: of.subnet,
         ip_range: of.ip_range,
         gateway: of.gateway,
-        auxiliary_addresses: Default::default(),
+        auxiliary_addresses: of.aux_addresses,
     };
     let member = |of: engine::networks::NetworkMember| body::NetworkContainer {
         name: of.name,
@@ -28,7 +28,7 @@ pub(crate) fn network(of: NetworkDetails) -> body::NetworkResource {
         enable_ipv6: of.enable_ipv6,
         ipam: body::Ipam {
             driver: "default".to_owned(),
-            options: None,
+            options: of.ipam_options,
             config: of.ipam.map(|pools| pools.into_iter().map(pool).collect()),
         },
         internal: of.internal,

@@ -58,7 +58,7 @@ impl Containers {
             config.volumes.iter().flatten().map(|(target, _)| target.clone()),
         )?;
         complete_hostname(&mut config, &host_config, &id, &shared.host.hostname);
-        let endpoints = endpoint_requests(&config, &host_config, endpoints);
+        let endpoints = endpoint_requests(shared, &config, &mut host_config, endpoints)?;
         let record = Record {
             id: id.clone(),
             name,
@@ -68,7 +68,7 @@ impl Containers {
             image_id: image.id.clone(),
             mounts,
             endpoints,
-            joined: None,
+            attached: Vec::new(),
             state: State::Created(Exit::default()),
             restart_count: 0,
             was_started: false,
@@ -159,22 +159,29 @@ fn complete_hostname(config: &mut Config, host: &HostConfig, id: &ContainerId, h
 
 /// One endpoint for each network; the mode's own is always among them.
 fn endpoint_requests(
+    shared: &Shared,
     config: &Config,
-    host: &HostConfig,
+    host: &mut HostConfig,
     mut asked: BTreeMap<String, EndpointRequest>,
-) -> BTreeMap<String, EndpointRequest> {
+) -> Result<BTreeMap<String, EndpointRequest>> {
     if host.network_mode.starts_with("container:") {
-        return BTreeMap::new();
+        return Ok(BTreeMap::new());
     }
-    let default = asked.remove("default");
+    if let Some(default) = asked.remove("default") {
+        asked.insert(host.network_mode.clone(), default);
+    }
     let own = asked.entry(host.network_mode.clone()).or_default();
-    if let Some(default) = default {
-        *own = default;
-    }
     if own.mac_address.is_empty() {
         own.mac_address.clone_from(&config.mac_address);
     }
-    asked
+    let mut by_name = BTreeMap::new();
+    for (network, want) in asked {
+        // One that is not there fails the start; it may be made until then.
+        let name = shared.networks.find(&network).map_or(network, |known| known.name.clone());
+        shared.networks.check_endpoint(&name, &want)?;
+        by_name.insert(name, want);
+    }
+    Ok(by_name)
 }
 
 /// Everything on disk. Blocks.

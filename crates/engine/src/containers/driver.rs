@@ -3,6 +3,7 @@
 //! Nothing here waits long: a stop's patience, a wait, a log are outside. What blocks runs on a blocking thread, and
 //! the driver waits for it.
 
+mod networks;
 mod requests;
 
 use std::os::fd::OwnedFd;
@@ -16,6 +17,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use types::config::EndpointRequest;
 use types::{Error, Result};
 
 use super::record::Record;
@@ -24,8 +26,7 @@ use super::start::{End, Failed, Started, end_of};
 use super::state::{Change, Exit, State, Status};
 use super::table::{Handle, View};
 use super::view::Health;
-use super::{Shared, files, health, restart, start};
-use crate::networks::NetworkMember;
+use super::{Shared, files, health, network, restart, start};
 use crate::{Timestamp, blocking};
 
 /// Requests waiting for one container; more wait at the sender.
@@ -78,6 +79,18 @@ pub(crate) enum Request {
     },
     Remove {
         request: RemoveRequest,
+        reply: Reply<()>,
+    },
+    /// `network connect`.
+    Connect {
+        network: String,
+        want: Box<EndpointRequest>,
+        reply: Reply<()>,
+    },
+    /// `network disconnect`.
+    Disconnect {
+        network: String,
+        force: bool,
         reply: Reply<()>,
     },
     /// A check has a result.
@@ -198,6 +211,12 @@ impl Driver {
             Request::Update { request, reply } => drop(reply.send(self.update(*request).await)),
             Request::Attach { attach, reply } => drop(reply.send(self.attach(attach).await)),
             Request::Remove { request, reply } => drop(reply.send(self.remove(request).await)),
+            Request::Connect { network, want, reply } => {
+                drop(reply.send(self.connect(network, *want).await));
+            }
+            Request::Disconnect { network, force, reply } => {
+                drop(reply.send(self.disconnect(network, force).await));
+            }
             Request::Health { health, changed } => self.set_health(health, changed),
         }
     }
@@ -258,12 +277,12 @@ impl Driver {
             };
             record.was_started = true;
             match start::start(&shared, &record, attach) {
-                Ok(Started { run, joined, end }) => {
+                Ok(Started { run, attached, end }) => {
                     record.state = record
                         .state
                         .next(&Change::Started(run))
                         .map_err(|e| Error::conflict(e.to_string()))?;
-                    record.joined = joined;
+                    record.attached = attached;
                     shared.keep(&record)?;
                     Ok((record, Ok(end)))
                 }
@@ -283,6 +302,7 @@ impl Driver {
         let outcome = outcome.map(|end| self.running(end));
         self.show();
         if outcome.is_ok() {
+            self.tell_networks("connect", &self.record.attached);
             self.shared.publish(&self.record, "start", []);
         }
         outcome
@@ -291,7 +311,7 @@ impl Driver {
     /// Everybody who must know that it runs.
     fn running(&mut self, end: End) {
         self.shared.images.set_running(&self.record.id, Some(&self.record.image_id));
-        self.shared.networks.set_member(&self.record.id, member_of(&self.record));
+        self.shared.networks.set_members(&self.record.id, network::members_of(&self.record));
         self.watch_end(end);
         self.begin_checks();
     }
@@ -371,7 +391,7 @@ impl Driver {
             tracing::error!(id = %self.record.id, %error, "an end that cannot be");
             return;
         }
-        let endpoint = self.record.joined.take();
+        let attached = std::mem::take(&mut self.record.attached);
         self.health = None;
         if let Some(wait) = wait {
             self.record.restart_count += 1;
@@ -385,7 +405,7 @@ impl Driver {
             self.show();
         }
         self.shared.images.set_running(&self.record.id, None);
-        self.shared.networks.set_member(&self.record.id, None);
+        self.shared.networks.set_members(&self.record.id, Vec::new());
         self.shared.execs.container_ended(&self.record.id);
         if oom {
             self.shared.publish(&self.record, "oom", []);
@@ -396,19 +416,18 @@ impl Driver {
             "die",
             [("execDuration", seconds), ("exitCode", exit.code.to_string())],
         );
-        self.let_go(endpoint).await;
+        self.tell_networks("disconnect", &attached);
+        self.let_go(attached).await;
         if self.record.host_config.auto_remove && self.restart_at.is_none() && !self.keeps {
             self.remove_now(true).await;
         }
     }
 
     /// Gives back what only a running container has. Off the path of those who wait for the end.
-    async fn let_go(&self, endpoint: Option<network::Endpoint>) {
+    async fn let_go(&self, attached: Vec<::network::Endpoint>) {
         let (shared, id) = (self.shared.clone(), self.record.id.clone());
         let done = blocking(move || {
-            if let Some(endpoint) = endpoint {
-                shared.networks.driver().leave(&endpoint)?;
-            }
+            network::leave(&shared, &id, &attached);
             files::remove_dir(&shared.run_dir(&id))
         });
         if let Err(error) = done.await {
@@ -429,23 +448,6 @@ impl Driver {
 /// Docker's words for an operation that needs a container that is not about to restart.
 pub(crate) fn is_restarting(record: &Record) -> Error {
     Error::conflict(format!("Container {} is restarting, wait until the container is running", record.id))
-}
-
-/// How a container shows on its network.
-pub(crate) fn member_of(record: &Record) -> Option<(String, NetworkMember)> {
-    if let Some(endpoint) = &record.joined {
-        let member = NetworkMember {
-            name: record.name.clone(),
-            endpoint_id: endpoint.id.clone(),
-            mac_address: endpoint.mac.clone(),
-            ipv4_address: format!("{}/{}", endpoint.address, endpoint.prefix),
-            ipv6_address: String::new(),
-        };
-        return Some((endpoint.network.clone(), member));
-    }
-    let mode = record.host_config.network_mode.as_str();
-    matches!(mode, "host" | "none")
-        .then(|| (mode.to_owned(), NetworkMember { name: record.name.clone(), ..NetworkMember::default() }))
 }
 
 async fn wait_for(end: &mut Option<JoinHandle<Option<ExitRecord>>>) -> Option<ExitRecord> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use network::Endpoint;
 use types::{Error, Result};
 
 use super::Shared;
@@ -38,7 +39,8 @@ pub(crate) fn remove_dir(path: &Path) -> Result<()> {
 }
 
 /// Writes the three files before a start.
-pub(crate) fn write(shared: &Shared, record: &Record, addresses: &[IpAddr]) -> Result<()> {
+pub(crate) fn write(shared: &Shared, record: &Record, attached: &[Endpoint]) -> Result<()> {
+    let addresses: Vec<IpAddr> = attached.iter().map(|endpoint| endpoint.address.into()).collect();
     let dir = shared.data_dir(&record.id);
     make_dir(&dir, 0o710)?;
     let put = |name: &str, text: &str| {
@@ -53,7 +55,7 @@ pub(crate) fn write(shared: &Shared, record: &Record, addresses: &[IpAddr]) -> R
     let hosts = network::HostsFile {
         hostname: &config.hostname,
         domainname: &config.domainname,
-        addresses,
+        addresses: &addresses,
         extra_hosts,
         host_gateway: Some(shared.networks.driver().bridge().gateway.into()),
         no_ipv6: false,
@@ -91,4 +93,31 @@ pub(crate) fn write(shared: &Shared, record: &Record, addresses: &[IpAddr]) -> R
     };
     let (path, host_file) = network::host_resolv_conf();
     put("resolv.conf", &network::resolv_conf(path, &host_file, &dns))
+}
+
+/// Adds an address of a running container to its `hosts`. The file is mounted in it, so it is changed in place.
+pub(crate) fn add_address(shared: &Shared, record: &Record, address: IpAddr) -> Result<()> {
+    change_hosts(shared, record, |text| {
+        let line = format!(
+            "{address}\t{}\n",
+            network::own_names(&record.config.hostname, &record.config.domainname)
+        );
+        format!("{}\n{line}", text.trim_end_matches('\n'))
+    })
+}
+
+/// Removes it.
+pub(crate) fn remove_address(shared: &Shared, record: &Record, address: IpAddr) -> Result<()> {
+    let address = address.to_string();
+    change_hosts(shared, record, |text| {
+        let others = text.lines().filter(|line| line.split_whitespace().next() != Some(&address));
+        others.flat_map(|line| [line, "\n"]).collect()
+    })
+}
+
+fn change_hosts(shared: &Shared, record: &Record, change: impl FnOnce(&str) -> String) -> Result<()> {
+    let path = shared.data_dir(&record.id).join("hosts");
+    let failed = |e: std::io::Error| Error::internal(format!("cannot change {}: {e}", path.display()));
+    let text = fs::read_to_string(&path).map_err(failed)?;
+    fs::write(&path, change(&text)).map_err(failed)
 }

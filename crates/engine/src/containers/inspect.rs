@@ -157,13 +157,16 @@ pub(crate) fn network_of(shared: &Shared, record: &Record) -> NetworkState {
     for (name, request) in &record.endpoints {
         let mut details = EndpointDetails { request: request.clone(), ..EndpointDetails::default() };
         if record.was_started
-            && let Ok((_, id)) = shared.networks.find(name)
+            && let Ok(known) = shared.networks.find(name)
         {
-            details.network_id = id.to_owned();
+            details.network_id.clone_from(&known.id);
+            details.dns_names = known.has_names().then(|| super::network::dns_names(record, name));
         }
-        if let Some(endpoint) = record.joined.as_ref().filter(|endpoint| endpoint.network == *name) {
+        if let Some(endpoint) = record.attached.iter().find(|endpoint| endpoint.network == *name) {
             details.endpoint_id.clone_from(&endpoint.id);
-            details.gateway = endpoint.gateway.to_string();
+            if !endpoint.internal {
+                details.gateway = endpoint.gateway.to_string();
+            }
             details.ip_address = endpoint.address.to_string();
             details.ip_prefix_len = endpoint.prefix;
             details.mac_address.clone_from(&endpoint.mac);
@@ -180,7 +183,7 @@ fn ports_of(record: &Record) -> BTreeMap<String, Option<Vec<PortBinding>>> {
         let Ok((number, protocol)) = network::parse_exposed(port) else { continue };
         ports.insert(format!("{number}/{protocol}"), None);
     }
-    for published in record.joined.iter().flat_map(|endpoint| &endpoint.ports) {
+    for published in record.attached.iter().flat_map(|endpoint| &endpoint.ports) {
         let key = format!("{}/{}", published.container_port, published.protocol);
         ports.entry(key).or_default().get_or_insert_with(Vec::new).push(PortBinding {
             host_ip: published.host_ip.to_string(),

@@ -244,7 +244,7 @@ impl Chosen {
         let within = |ranges: &[(u16, u16, String)], port: u16, protocol: &str| {
             ranges.iter().any(|(first, last, p)| (*first..=*last).contains(&port) && p == protocol)
         };
-        let published = record.joined.iter().flat_map(|endpoint| &endpoint.ports);
+        let published = record.attached.iter().flat_map(|endpoint| &endpoint.ports);
         let exposed = record.config.exposed_ports.keys().filter_map(|port| network::parse_exposed(port).ok());
         (self.publish.is_empty()
             || published

@@ -21,6 +21,7 @@ mod logs;
 mod merge;
 mod mounts;
 mod name;
+mod network;
 mod prune;
 mod record;
 mod remove;

@@ -33,9 +33,9 @@ pub(crate) struct Record {
     /// What was asked of each endpoint, by network name.
     #[serde(default)]
     pub(crate) endpoints: BTreeMap<String, EndpointRequest>,
-    /// The endpoint in use while it runs.
+    /// The endpoints in use while it runs.
     #[serde(default)]
-    pub(crate) joined: Option<network::Endpoint>,
+    pub(crate) attached: Vec<network::Endpoint>,
     /// Where it is in its life.
     pub(crate) state: State,
     /// How often the policy restarted it since the user started it.

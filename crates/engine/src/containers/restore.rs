@@ -73,7 +73,7 @@ fn find_all(shared: &Arc<Shared>) -> Result<Vec<Restored>> {
     }
     sweep(shared, &records)?;
     let live: Vec<network::Endpoint> =
-        restored.iter().filter_map(|found| found.record.joined.clone()).collect();
+        restored.iter().flat_map(|found| found.record.attached.clone()).collect();
     match shared.networks.driver().restore(&live) {
         Ok(lost) => {
             for (endpoint, error) in lost {
@@ -113,7 +113,7 @@ fn find(shared: &Shared, mut record: Record) -> Restored {
         return Restored { record, end: Some(End::Ahead(Waiting::into_stream(waiting))), start: false };
     }
     // The namespace is gone with its processes; the address is free.
-    record.joined = None;
+    record.attached = Vec::new();
     let runs = record.state.run().is_some();
     match supervisor::find(&dir) {
         Found::Exited(exit) if runs || is_news(&record, &exit) => {

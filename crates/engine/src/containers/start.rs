@@ -1,6 +1,5 @@
 //! `start`: namespaces, files, specification, process. Every step is undone in reverse when a later one fails.
 
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -11,10 +10,11 @@ use supervisor::log::{LogDriver, LogSpec};
 use supervisor::{Attach, Found, Spawn, Waiting};
 use types::{ContainerId, Error, ErrorKind, Mount, Result};
 
+use super::network::Entered;
 use super::record::{MountRecord, Record};
 use super::spec::{self, Input, Joins, ResolvedMount};
 use super::state::Run;
-use super::{Containers, Request, Shared, ask, devices, files, seccomp, security};
+use super::{Containers, Request, Shared, ask, devices, files, network, seccomp, security};
 use crate::Timestamp;
 use crate::error::not_running;
 
@@ -35,8 +35,8 @@ impl Containers {
 pub(crate) struct Started {
     /// The process.
     pub(crate) run: Run,
-    /// Its endpoint on the default bridge.
-    pub(crate) joined: Option<network::Endpoint>,
+    /// Its endpoints.
+    pub(crate) attached: Vec<::network::Endpoint>,
     /// How to learn of its end.
     pub(crate) end: End,
 }
@@ -81,16 +81,8 @@ pub(crate) fn start(
 ) -> Result<Started, Failed> {
     let id = &record.id;
     let (joins, shm) = joins(shared, record)?;
-    let network = enter_network(shared, record)?;
-    let leave = |joined: &Option<network::Endpoint>| {
-        if let Some(endpoint) = joined
-            && let Err(error) = shared.networks.driver().leave(endpoint)
-        {
-            tracing::warn!(%id, %error, "cannot give back the address of a container that did not start");
-        }
-    };
-    let Network { netns, joined, files_of } = network;
-    let spawned = make_spawn(shared, record, (joins, &shm), joined.as_ref(), &files_of).and_then(|spawn| {
+    let Entered { netns, attached, files_of } = network::enter(shared, record)?;
+    let spawned = make_spawn(shared, record, (joins, &shm), &attached, &files_of).and_then(|spawn| {
         files::make_dir(&spawn.dir, 0o700)?;
         if record.host_config.ipc_mode == "shareable" {
             files::make_shared_dir(Path::new(&shm))?;
@@ -103,14 +95,14 @@ pub(crate) fn start(
     let spawned = match spawned {
         Ok(spawned) => spawned,
         Err(failed) => {
-            leave(&joined);
+            network::leave(shared, id, &attached);
             let _ = files::remove_dir(&shared.run_dir(id));
             return Err(failed);
         }
     };
     let started = Timestamp::from_rfc3339(&spawned.started_at).unwrap_or_else(Timestamp::now);
     let end = end_of(shared, id);
-    Ok(Started { run: Run { pid: spawned.pid, started }, joined, end })
+    Ok(Started { run: Run { pid: spawned.pid, started }, attached, end })
 }
 
 /// How to learn of the end of a container that was started. Blocks.
@@ -189,68 +181,15 @@ fn joins(shared: &Shared, record: &Record) -> Result<(Joins, String)> {
     Ok((Joins { ipc: Some(ipc), pid }, shm))
 }
 
-/// A container's network before its process exists.
-struct Network {
-    /// `None`: the host's.
-    netns: Option<OwnedFd>,
-    joined: Option<network::Endpoint>,
-    /// Whose `hosts` and `resolv.conf` it uses.
-    files_of: ContainerId,
-}
-
-fn enter_network(shared: &Shared, record: &Record) -> Result<Network> {
-    let fail = |error: Error| Error {
-        message: format!("failed to set up container networking: {}", error.message),
-        ..error
-    };
-    let mode = record.host_config.network_mode.as_str();
-    let own = |netns, joined| Network { netns, joined, files_of: record.id.clone() };
-    if record.config.network_disabled {
-        return Ok(own(Some(shared.networks.driver().empty_namespace()?), None));
-    }
-    if let Some(name) = mode.strip_prefix("container:") {
-        let other = shared.table().find(name)?.record();
-        let run = other.state.run().ok_or_else(|| {
-            Error::conflict(format!("cannot join network of a non running container: {}", other.id))
-        })?;
-        let path = format!("/proc/{}/ns/net", run.pid);
-        let file = std::fs::File::open(&path).map_err(|e| fail(Error::internal(format!("{path}: {e}"))))?;
-        return Ok(Network { netns: Some(file.into()), joined: None, files_of: other.id.clone() });
-    }
-    for name in record.endpoints.keys() {
-        shared.networks.find(name).map_err(fail)?;
-    }
-    match shared.networks.find(mode).map_err(fail)?.0 {
-        "host" => Ok(own(None, None)),
-        "none" => {
-            Ok(own(Some(shared.networks.driver().empty_namespace().map_err(|e| fail(e.into()))?), None))
-        }
-        _ => {
-            let ports = network::port_requests(&record.config, &record.host_config)?;
-            let request = network::JoinRequest {
-                network: mode,
-                interface: "eth0",
-                container: &record.id,
-                name: &record.name,
-                want: record.endpoints.get(mode),
-                ports: &ports,
-            };
-            let joined = shared.networks.driver().join(&request).map_err(|e| fail(e.into()))?;
-            Ok(own(Some(joined.netns), Some(joined.endpoint)))
-        }
-    }
-}
-
 /// Everything the supervisor needs.
 fn make_spawn(
     shared: &Arc<Shared>,
     record: &Record,
     (joins, shm): (Joins, &str),
-    joined: Option<&network::Endpoint>,
+    attached: &[::network::Endpoint],
     files_of: &ContainerId,
 ) -> Result<Spawn, Failed> {
-    let addresses: Vec<IpAddr> = joined.iter().map(|endpoint| endpoint.address.into()).collect();
-    files::write(shared, record, &addresses)?;
+    files::write(shared, record, attached)?;
     let file = |of: &ContainerId, name: &str| shared.data_dir(of).join(name).to_string_lossy().into_owned();
     let paths = [file(files_of, "resolv.conf"), file(&record.id, "hostname"), file(files_of, "hosts")];
     let mounts = resolve_mounts(shared, record)?;

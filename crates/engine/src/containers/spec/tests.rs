@@ -13,7 +13,7 @@ fn record(config: &str, host_config: &str) -> Record {
         image_id: format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
         mounts: Vec::new(),
         endpoints: BTreeMap::new(),
-        joined: None,
+        attached: Vec::new(),
         state: State::Created(Exit::default()),
         restart_count: 0,
         was_started: false,

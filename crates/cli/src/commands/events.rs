@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, parsed: &Parsed) -> Outcome {
         let line = match &template {
             None => plain(&event),
             Some(template) => template
-                .execute(&value(&event), Functions::Data)
+                .execute(&value(&event, template.is_whole()), Functions::Data)
                 .map_err(|error| Failure::new(error.to_string()))?,
         };
         print(&format!("{line}\n"));
@@ -44,12 +44,12 @@ pub(crate) fn run(context: &Context, parsed: &Parsed) -> Outcome {
 /// Reads a format and tries it on an empty event, so that a wrong one fails at once.
 fn template(text: &str) -> Result<Template, Failure> {
     let template = Template::parse(text)
-        .and_then(|template| template.execute(&value(&Json::Null), Functions::Data).map(|_| template));
+        .and_then(|template| template.execute(&value(&Json::Null, false), Functions::Data).map(|_| template));
     template.map_err(|error| Failure { message: format!("Error parsing format: {error}"), code: 64 })
 }
 
-/// An event with all the fields that Docker's type has.
-fn value(event: &Json) -> Value {
+/// An event with all the fields that Docker's type has; unless it is shown whole, also the old ones that repeat others.
+fn value(event: &Json, whole: bool) -> Value {
     let mut all = event.clone();
     if event.is_null() {
         all = json!({});
@@ -64,6 +64,16 @@ fn value(event: &Json) -> Value {
     ] {
         if all.get(key).is_none() {
             all[key] = default;
+        }
+    }
+    let repeated = [
+        ("status", all["Action"].clone()),
+        ("id", all["Actor"]["ID"].clone()),
+        ("from", all["Actor"]["Attributes"]["image"].clone()),
+    ];
+    for (key, value) in repeated.into_iter().filter(|_| !whole) {
+        if all.get(key).is_none() {
+            all[key] = json!(value.as_str().unwrap_or_default());
         }
     }
     Value::from_json(&all).typed("*events.Message")

@@ -9,11 +9,11 @@ use wire::client::Query;
 use super::labels_text;
 use crate::context::Context;
 use crate::flags::{Parsed, go_quote};
-use crate::format::table::{Table, template_of};
+use crate::format::table::Table;
 use crate::format::text::{ellipsis, short_id};
 use crate::format::units;
 use crate::opts::filter::Filters;
-use crate::template::{Functions, Value};
+use crate::template::{Functions, Template, Value};
 use crate::{Failure, Outcome, warn};
 
 const ROW: &str = "*formatter.ContainerContext";
@@ -60,13 +60,12 @@ pub(crate) fn run(context: &Context, parsed: &Parsed) -> Outcome {
 
 /// Fails on what cannot be a format, before anything is asked; true when it shows the size.
 fn check_format(format: &str) -> Result<bool, Failure> {
-    let text = if format == "json" { "{{json .}}" } else { format };
-    let template = crate::template::Template::parse(text)
+    let template = Template::parse(format)
         .map_err(|error| Failure::new(format!("failed to parse template: {error}")))?;
     template
         .execute(&row(&Json::Null, true), Functions::Data)
         .map_err(|error| Failure::new(format!("failed to execute template: {error}")))?;
-    Ok(template_of(format)?.uses_field("Size") || format == "json")
+    Ok(template.uses_field("Size") || template.is_whole())
 }
 
 pub(super) fn headings() -> Vec<(&'static str, &'static str)> {
@@ -125,7 +124,9 @@ pub(super) fn row(container: &Json, trunc: bool) -> Value {
         ("Networks", networks.join(",")),
         ("Platform", platform(container)),
     ];
-    Value::row_with_labels(ROW, columns, labels)
+    let row = Value::row_with_labels(ROW, columns, labels);
+    // Go's nil pointer, not an empty text.
+    if platform(container).is_empty() { row.with_field("Platform", Value::Nil) } else { row }
 }
 
 fn platform(container: &Json) -> String {

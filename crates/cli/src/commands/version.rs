@@ -99,11 +99,8 @@ pub(crate) fn version(context: &Context, parsed: &Parsed) -> Outcome {
 
 /// A missing server is a nil pointer, not an empty list.
 fn version_value(info: &Json) -> Value {
-    let Value::Record(record) = Value::from_json(info) else { return Value::Nil };
-    match info["Server"].is_null() {
-        true => Value::record_with(&record, "Server", Value::Nil),
-        false => Value::Record(record),
-    }
+    let value = Value::from_json(info);
+    if info["Server"].is_null() { value.with_field("Server", Value::Nil) } else { value }
 }
 
 /// Old daemons list no components: the engine is one. Its build time is shown as Go's `ANSIC`.
@@ -215,7 +212,7 @@ fn needs_server(template: &Template) -> bool {
 
 fn server_info(text: &mut String, server: &Json, context: &Context) {
     let mut line = |indent: usize, label: &str, value: &str| {
-        text.push_str(&format!("{}{label}: {value}\n", " ".repeat(indent)).replace(": \n", ":\n"));
+        text.push_str(&format!("{}{label}: {value}\n", " ".repeat(indent)));
     };
     let plain = |value: &Json| match value {
         Json::String(text) => text.clone(),
@@ -247,12 +244,12 @@ fn server_info(text: &mut String, server: &Json, context: &Context) {
     ] {
         line(1, label, &plain(&server[key]));
     }
-    line(1, "Plugins", "");
+    line(1, "Plugins", "\u{1}");
     for (label, key) in [("Volume", "Volume"), ("Network", "Network"), ("Log", "Log")] {
         line(2, label, &words(&server["Plugins"][key]));
     }
     if let Some(dirs) = server["CDISpecDirs"].as_array().filter(|dirs| !dirs.is_empty()) {
-        line(1, "CDI spec directories", "");
+        line(1, "CDI spec directories", "\u{1}");
         dirs.iter().for_each(|dir| line(2, &plain(dir), "\u{0}"));
     }
     line(1, "Swarm", &plain(&server["Swarm"]["LocalNodeState"]));
@@ -269,7 +266,7 @@ fn server_info(text: &mut String, server: &Json, context: &Context) {
         line(1, label, &plain(&server[key]["ID"]));
     }
     if let Some(options) = server["SecurityOptions"].as_array().filter(|options| !options.is_empty()) {
-        line(1, "Security Options", "");
+        line(1, "Security Options", "\u{1}");
         for option in options.iter().filter_map(Json::as_str) {
             let pair =
                 |key: &str| option.split(',').find_map(|part| part.strip_prefix(key)?.strip_prefix('='));
@@ -311,7 +308,7 @@ fn server_info(text: &mut String, server: &Json, context: &Context) {
         }
     }
     if let Some(labels) = server["Labels"].as_array().filter(|labels| !labels.is_empty()) {
-        line(1, "Labels", "");
+        line(1, "Labels", "\u{1}");
         labels.iter().for_each(|label| line(2, &plain(label), "\u{0}"));
     }
     line(1, "Experimental", &plain(&server["ExperimentalBuild"]));
@@ -322,11 +319,11 @@ fn server_info(text: &mut String, server: &Json, context: &Context) {
     let insecure: Vec<String> =
         insecure.filter(|(_, index)| index["Secure"] == false).map(|(name, _)| name.clone()).collect();
     if !cidrs.is_empty() || registries["IndexConfigs"].as_object().is_some_and(|all| !all.is_empty()) {
-        line(1, "Insecure Registries", "");
+        line(1, "Insecure Registries", "\u{1}");
         insecure.iter().chain(&cidrs).for_each(|name| line(2, name, "\u{0}"));
     }
     if let Some(mirrors) = registries["Mirrors"].as_array().filter(|mirrors| !mirrors.is_empty()) {
-        line(1, "Registry Mirrors", "");
+        line(1, "Registry Mirrors", "\u{1}");
         mirrors.iter().for_each(|mirror| line(2, &plain(mirror), "\u{0}"));
     }
     line(1, "Live Restore Enabled", &plain(&server["LiveRestoreEnabled"]));
@@ -334,12 +331,12 @@ fn server_info(text: &mut String, server: &Json, context: &Context) {
         line(1, "Product License", license);
     }
     if let Some(pools) = server["DefaultAddressPools"].as_array().filter(|pools| !pools.is_empty()) {
-        line(1, "Default Address Pools", "");
+        line(1, "Default Address Pools", "\u{1}");
         for pool in pools {
             line(3, "Base", &format!("{}, Size: {}", plain(&pool["Base"]), pool["Size"]));
         }
     }
-    // Lines that are no pairs were marked, so that their colon can go again.
-    *text = text.replace(": \u{0}\n", "\n");
+    // Lines that are no pairs were marked: of some the colon goes again, of others the blank after it.
+    *text = text.replace(": \u{0}\n", "\n").replace(": \u{1}\n", ":\n");
     text.push('\n');
 }

@@ -38,10 +38,8 @@ impl Table<'_> {
         if !is_table(self.format) {
             return Ok(body);
         }
-        let headings: Vec<(String, Value)> =
-            self.headings.iter().map(|(name, heading)| ((*name).to_owned(), (*heading).into())).collect();
-        // A heading that does not exist, such as that of a label, is a blank one.
-        let head = template.execute(&Value::Map(headings.into()), Functions::Heading).unwrap_or_default();
+        // Where a column's heading cannot be computed, Docker shows none either.
+        let head = template.execute(&Value::headings(&self.headings), Functions::Heading).unwrap_or_default();
         Ok(tabwriter::align(&format!("{head}\n{body}"), tabwriter::MIN_WIDTH, tabwriter::PADDING))
     }
 }

@@ -141,7 +141,7 @@ pub(crate) fn go_time(unix_seconds: i64) -> String {
     go_time_of(to_local(moment))
 }
 
-/// Go's `Time.String` without fractions of a second.
+/// Go's `Time.String`.
 pub(crate) fn go_time_of(moment: OffsetDateTime) -> String {
     let offset = moment.offset();
     let (hours, minutes, _) = offset.as_hms();
@@ -149,7 +149,11 @@ pub(crate) fn go_time_of(moment: OffsetDateTime) -> String {
     let zone = format!("{sign}{:02}{:02}", hours.abs(), minutes.abs());
     let name = if offset.is_utc() { "UTC".to_owned() } else { zone.clone() };
     let (date, clock) = (moment.date(), moment.time());
-    format!("{date} {:02}:{:02}:{:02} {zone} {name}", clock.hour(), clock.minute(), clock.second())
+    let fraction = match moment.nanosecond() {
+        0 => String::new(),
+        nanoseconds => format!(".{nanoseconds:09}").trim_end_matches('0').to_owned(),
+    };
+    format!("{date} {:02}:{:02}:{:02}{fraction} {zone} {name}", clock.hour(), clock.minute(), clock.second())
 }
 
 /// Go's `RFC3339` in local time: `2023-11-14T22:13:20Z`.

@@ -369,6 +369,7 @@ fn find(record: &Rc<Record>, name: &str) -> Option<Value> {
         |name: &str| record.fields.iter().find(|field| field.name == name).map(|field| field.value.clone());
     let in_json = match name {
         "ID" => "Id",
+        "APIVersion" => "ApiVersion",
         "HostIP" => "HostIp",
         "NanoCPUs" => "NanoCpus",
         "DNS" => "Dns",
@@ -379,7 +380,8 @@ fn find(record: &Rc<Record>, name: &str) -> Option<Value> {
         "CPUQuota" => "CpuQuota",
         _ => "",
     };
-    let mut letters = name.chars();
+    // `scope`, `timeNano`, `id` of an event.
+    let mut letters = if name == "ID" { "id" } else { name }.chars();
     let lower: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
     by_name(name).or_else(|| by_name(in_json)).or_else(|| by_name(&lower)).or_else(|| {
         match record.type_name {

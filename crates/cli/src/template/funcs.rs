@@ -435,9 +435,7 @@ fn verb_text(verb: char, value: &Value, flags: &str, precision: Option<usize>) -
             None => sign(print::float(*value)),
         },
         ('v', value) => print::plain(value),
-        ('s' | 'd', Value::List(_) | Value::Map(_) | Value::Record(_) | Value::NilList | Value::NilMap) => {
-            print::plain(value)
-        }
+        ('s' | 'd', Value::Map(_) | Value::Record(_) | Value::NilList | Value::NilMap) => print::plain(value),
         ('s' | 'd' | 'q' | 't' | 'x' | 'f', Value::Nil | Value::Missing) => format!("%!{verb}(<nil>)"),
         (verb, value) => format!("%!{verb}({}={})", type_name(value), print::plain(value)),
     }

@@ -114,7 +114,8 @@ impl Value {
     }
 
     /// The same struct with another value in one field.
-    pub(crate) fn record_with(record: &Record, name: &str, value: Value) -> Self {
+    pub(crate) fn with_field(self, name: &str, value: Value) -> Self {
+        let Self::Record(record) = self else { return self };
         let fields = record.fields.iter().map(|field| Field {
             name: field.name.clone(),
             value: if field.name == name { value.clone() } else { field.value.clone() },
@@ -125,6 +126,20 @@ impl Value {
             fields: fields.collect(),
             is_row: record.is_row,
         }))
+    }
+
+    /// The headings of a table: columns by name, and `Label NAME`, whose heading is the last word of the name.
+    pub(crate) fn headings(columns: &[(&str, &str)]) -> Self {
+        let label: Method = Rc::new(|args| match args {
+            [Self::Str(name)] => {
+                Ok(name.rsplit('.').next().unwrap_or_default().replace(['-', '_'], " ").into())
+            }
+            _ => Err(format!("wrong number of args for Label: want 1 got {}", args.len())),
+        });
+        let mut entries: Vec<(String, Value)> =
+            columns.iter().map(|(name, heading)| ((*name).to_owned(), (*heading).into())).collect();
+        entries.push(("Label".to_owned(), Self::Method(label)));
+        Self::Map(Rc::new(entries))
     }
 
     /// A document of the API, as Docker's client sees it after decoding it into Go's types.
@@ -259,6 +274,9 @@ fn convert(json: &Json, name: &str, parent: &str) -> Value {
                 || name.is_empty() && object.contains_key("Destination") && object.contains_key("RW")
             {
                 complete_mount_point(&mut fields);
+            }
+            if name == "State" && parent.is_empty() && !object.contains_key("Health") {
+                fields.push(Field { name: "Health".to_owned(), value: Value::Nil, omitted: true });
             }
             Value::Record(Rc::new(Record { type_name: "", fields, is_row: false }))
         }

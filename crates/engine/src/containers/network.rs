@@ -1,0 +1,265 @@
+//! A container's part in networks: entering them before its process exists, leaving them, joining and leaving while it
+//! runs. All but the methods of [`Containers`] block.
+
+use std::cmp::Reverse;
+use std::os::fd::OwnedFd;
+
+use network::{Endpoint, JoinRequest, PortRequest, Sandbox};
+use types::config::EndpointRequest;
+use types::{ContainerId, Error, Result};
+
+use super::record::Record;
+use super::{Containers, Request, Shared, ask, files};
+use crate::networks::NetworkMember;
+
+/// A container's network before its process exists.
+pub(crate) struct Entered {
+    /// `None`: the host's.
+    pub(crate) netns: Option<OwnedFd>,
+    /// Its endpoints.
+    pub(crate) attached: Vec<Endpoint>,
+    /// Whose `hosts` and `resolv.conf` it uses.
+    pub(crate) files_of: ContainerId,
+}
+
+impl Containers {
+    /// `network connect`: now if it runs, else at its next start.
+    pub async fn connect(&self, name: &str, network: &str, want: EndpointRequest) -> Result<()> {
+        let network = self.0.networks.find(network)?.name.clone();
+        let handle = self.find(name)?;
+        ask(&handle, |reply| Request::Connect { network, want: Box::new(want), reply }).await
+    }
+
+    /// `network disconnect`. With `force` also from a network that is gone.
+    pub async fn disconnect(&self, name: &str, network: &str, force: bool) -> Result<()> {
+        let found = self.0.networks.find(network);
+        let network = match found {
+            Ok(known) => known.name.clone(),
+            Err(_) if force => network.to_owned(),
+            Err(error) => return Err(error),
+        };
+        let handle = self.find(name)?;
+        ask(&handle, |reply| Request::Disconnect { network, force, reply }).await
+    }
+}
+
+/// Before a start: its namespace with all its endpoints.
+pub(crate) fn enter(shared: &Shared, record: &Record) -> Result<Entered> {
+    let fail = |error: Error| Error {
+        message: format!("failed to set up container networking: {}", error.message),
+        ..error
+    };
+    let mode = record.host_config.network_mode.as_str();
+    let own = |netns, attached| Entered { netns, attached, files_of: record.id.clone() };
+    let driver = shared.networks.driver();
+    if record.config.network_disabled {
+        return Ok(own(Some(driver.empty_namespace()?), Vec::new()));
+    }
+    if let Some(name) = mode.strip_prefix("container:") {
+        let other = shared.table().find(name)?.record();
+        let run = other.state.run().ok_or_else(|| {
+            Error::conflict(format!("cannot join network of a non running container: {}", other.id))
+        })?;
+        let netns = network::namespace_of(run.pid).map_err(|error| fail(error.into()))?;
+        return Ok(Entered { netns: Some(netns), attached: Vec::new(), files_of: other.id.clone() });
+    }
+    let mut names = vec![shared.networks.find(mode).map_err(fail)?.name.clone()];
+    for name in record.endpoints.keys() {
+        let name = &shared.networks.find(name).map_err(fail)?.name;
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    match names[0].as_str() {
+        "host" => return Ok(own(None, Vec::new())),
+        "none" => {
+            return Ok(own(Some(driver.empty_namespace().map_err(|e| fail(e.into()))?), Vec::new()));
+        }
+        _ => {}
+    }
+    let (sandbox, attached) = attach_all(shared, record, &names).map_err(fail)?;
+    Ok(own(Some(sandbox.into_netns()), attached))
+}
+
+/// Attaches a new namespace to networks, or to none.
+fn attach_all(shared: &Shared, record: &Record, names: &[String]) -> Result<(Sandbox, Vec<Endpoint>)> {
+    let ports = network::port_requests(&record.config, &record.host_config)?;
+    let publisher = publisher(shared, record, names);
+    let mut sandbox = shared.networks.driver().sandbox()?;
+    let mut attached = Vec::new();
+    let done = names.iter().try_for_each(|name| -> Result<()> {
+        let ports = if publisher.as_ref() == Some(name) { &ports[..] } else { &[] };
+        let endpoint = attach(shared, record, &mut sandbox, name, &attached, ports)?;
+        attached.push(endpoint);
+        Ok(())
+    });
+    let done =
+        done.and_then(|()| Ok(network::way_out(&attached).map_or(Ok(()), |e| sandbox.set_way_out(e))?));
+    match done {
+        Ok(()) => Ok((sandbox, attached)),
+        Err(error) => {
+            leave(shared, &record.id, &attached);
+            Err(error)
+        }
+    }
+}
+
+/// The network whose endpoint will be the way out: ports are published there.
+fn publisher(shared: &Shared, record: &Record, names: &[String]) -> Option<String> {
+    let leads_out = |name: &&String| !shared.networks.find(name).is_ok_and(|known| known.is_internal());
+    let priority = |name: &String| record.endpoints.get(name).map_or(0, |want| want.gw_priority);
+    names.iter().filter(leads_out).min_by_key(|name| (Reverse(priority(name)), (*name).clone())).cloned()
+}
+
+fn attach(
+    shared: &Shared,
+    record: &Record,
+    sandbox: &mut Sandbox,
+    name: &str,
+    others: &[Endpoint],
+    ports: &[PortRequest],
+) -> Result<Endpoint> {
+    let free = |n: &u32| !others.iter().any(|other| other.interface == format!("eth{n}"));
+    let number = (0..).find(free).unwrap_or_default();
+    let endpoint = shared.networks.driver().attach(
+        sandbox,
+        &JoinRequest {
+            network: name,
+            interface: &format!("eth{number}"),
+            container: &record.id,
+            name: &record.name,
+            want: record.endpoints.get(name),
+            ports,
+        },
+    )?;
+    Ok(endpoint)
+}
+
+/// Gives back what a container had. Its namespace goes by itself.
+pub(crate) fn leave(shared: &Shared, id: &ContainerId, attached: &[Endpoint]) {
+    for endpoint in attached {
+        if let Err(error) = shared.networks.driver().leave(endpoint) {
+            tracing::warn!(%id, network = endpoint.network, %error, "cannot give back an endpoint");
+        }
+    }
+}
+
+/// Changes the record of a container as `network connect` does and, if it runs, its namespace.
+pub(crate) fn connect(
+    shared: &Shared,
+    record: &mut Record,
+    network: &str,
+    want: EndpointRequest,
+) -> Result<()> {
+    check_mode(record, network)?;
+    shared.networks.check_endpoint(network, &want)?;
+    let runs = record.state.run().map(|run| run.pid);
+    let exists = match runs {
+        Some(_) => record.attached.iter().any(|endpoint| endpoint.network == network),
+        None => record.endpoints.contains_key(network),
+    };
+    if exists {
+        return Err(Error::forbidden(format!(
+            "endpoint with name {} already exists in network {network}",
+            record.name
+        )));
+    }
+    record.endpoints.insert(network.to_owned(), want);
+    let Some(pid) = runs else { return shared.keep(record) };
+    let mut sandbox = Sandbox::of_process(pid)?;
+    let endpoint = attach(shared, record, &mut sandbox, network, &record.attached, &[])?;
+    record.attached.push(endpoint.clone());
+    let mut finish = |record: &Record| -> Result<()> {
+        if let Some(way_out) = network::way_out(&record.attached) {
+            sandbox.set_way_out(way_out)?;
+        }
+        files::add_address(shared, record, endpoint.address.into())?;
+        shared.keep(record)
+    };
+    finish(record).inspect_err(|_| drop(shared.networks.driver().detach(&endpoint)))
+}
+
+/// The reverse.
+pub(crate) fn disconnect(shared: &Shared, record: &mut Record, network: &str, force: bool) -> Result<()> {
+    check_mode(record, network)?;
+    let Some(pid) = record.state.run().map(|run| run.pid) else {
+        if record.endpoints.remove(network).is_none() {
+            return Err(Error::internal(format!(
+                "container {} is not connected to the network {network}",
+                record.id
+            )));
+        }
+        return shared.keep(record);
+    };
+    let Some(position) = record.attached.iter().position(|endpoint| endpoint.network == network) else {
+        if force {
+            return Ok(());
+        }
+        return Err(Error::internal(format!(
+            "container {} is not connected to network {network}",
+            record.id
+        )));
+    };
+    let endpoint = record.attached.remove(position);
+    record.endpoints.remove(network);
+    shared.keep(record)?;
+    shared.networks.driver().detach(&endpoint)?;
+    files::remove_address(shared, record, endpoint.address.into())?;
+    if let Some(way_out) = network::way_out(&record.attached) {
+        Sandbox::of_process(pid)?.set_way_out(way_out)?;
+    }
+    Ok(())
+}
+
+/// Which containers may change their networks.
+fn check_mode(record: &Record, network: &str) -> Result<()> {
+    let mode = record.host_config.network_mode.as_str();
+    if mode.starts_with("container:") {
+        return Err(Error::invalid(
+            "container sharing network namespace with another container or host cannot be connected to any other network",
+        ));
+    }
+    if mode == "host" || network == "host" {
+        return Err(Error::invalid(
+            "container cannot be disconnected from host network or connected to host network",
+        ));
+    }
+    if network == "none" || (mode == "none" && record.endpoints.contains_key("none")) {
+        return Err(Error::invalid(
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+        ));
+    }
+    Ok(())
+}
+
+/// How a running container shows on its networks.
+pub(crate) fn members_of(record: &Record) -> Vec<(String, NetworkMember)> {
+    let mode = record.host_config.network_mode.as_str();
+    if matches!(mode, "host" | "none") && record.attached.is_empty() {
+        return vec![(
+            mode.to_owned(),
+            NetworkMember { name: record.name.clone(), ..NetworkMember::default() },
+        )];
+    }
+    let member = |endpoint: &Endpoint| NetworkMember {
+        name: record.name.clone(),
+        endpoint_id: endpoint.id.clone(),
+        mac_address: endpoint.mac.clone(),
+        ipv4_address: format!("{}/{}", endpoint.address, endpoint.prefix),
+        ipv6_address: String::new(),
+    };
+    record.attached.iter().map(|endpoint| (endpoint.network.clone(), member(endpoint))).collect()
+}
+
+/// The names by which others find it on a network, in Docker's order.
+pub(crate) fn dns_names(record: &Record, network: &str) -> Vec<String> {
+    let mut names = vec![record.name.clone()];
+    let aliases = record.endpoints.get(network).and_then(|want| want.aliases.as_deref()).unwrap_or_default();
+    let short = record.id.short().to_owned();
+    for name in aliases.iter().chain([&short, &record.config.hostname]) {
+        if !name.is_empty() && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}

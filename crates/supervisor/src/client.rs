@@ -62,6 +62,12 @@ pub struct Waiting {
 }
 
 impl Client {
+    /// The supervisor of this directory, without asking whether it lives: each call says so by itself. Saves the
+    /// connection, and the waking of the supervisor, that [`Client::connect`] costs.
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
     /// Finds a live supervisor; [`ClientError::NotRunning`] if there is none.
     pub fn connect(dir: &Path) -> Result<Self, ClientError> {
         let client = Self { dir: dir.to_owned() };

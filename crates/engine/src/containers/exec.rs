@@ -189,8 +189,7 @@ impl Containers {
         // Its stream may have ended a moment ago: the supervisor knows before we are told.
         if matches!(entry.phase, Phase::Running { .. }) {
             let (shared, id, container) = (self.0.clone(), exec.to_owned(), entry.container.clone());
-            let state =
-                blocking(move || Ok(shared.client(&container).and_then(|c| c.exec_status(&id)).ok())).await?;
+            let state = blocking(move || Ok(shared.client(&container).exec_status(&id).ok())).await?;
             if let Some(state) = state
                 && let Some(code) = state.exit_code
             {
@@ -232,7 +231,7 @@ impl Containers {
         }
         let (shared, exec) = (self.0.clone(), exec.to_owned());
         blocking(move || {
-            let done = shared.client(&entry.container).and_then(|c| c.exec_resize(&exec, height, width));
+            let done = shared.client(&entry.container).exec_resize(&exec, height, width);
             match done {
                 // It has just ended.
                 Err(ClientError::NoSuchExec | ClientError::NotRunning) => Ok(()),
@@ -321,7 +320,7 @@ fn run(
         groups: record.host_config.group_add.clone().unwrap_or_default(),
         seccomp: start::filter_of(shared, record, &caps)?.map(|bytes| bytes.to_vec()),
     };
-    let client = shared.client(&record.id).map_err(Refused::Client)?;
+    let client = shared.client(&record.id);
     let executed = client.exec(&exec).map_err(Refused::Client)?;
     let end = client.exec_wait(id).ok().map(Waiting::into_stream);
     Ok(Executed { pid: executed.spawned.pid, stream: executed.stream, end })

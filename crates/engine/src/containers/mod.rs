@@ -161,10 +161,8 @@ impl Containers {
             return Err(crate::error::not_running(&record.id));
         }
         let client = self.0.client(&record.id);
-        crate::blocking(move || {
-            client.and_then(|c| c.resize(height, width)).map_err(|e| client_error(e, &record.id))
-        })
-        .await?;
+        crate::blocking(move || client.resize(height, width).map_err(|e| client_error(e, &record.id)))
+            .await?;
         self.0.publish(
             &handle.record(),
             "resize",
@@ -213,8 +211,9 @@ impl Shared {
         self.settings.exec_root.join("rootfs")
     }
 
-    fn client(&self, id: &ContainerId) -> Result<supervisor::Client, supervisor::ClientError> {
-        supervisor::Client::connect(&self.run_dir(id))
+    /// A container's supervisor; whether it lives, each call says.
+    fn client(&self, id: &ContainerId) -> supervisor::Client {
+        supervisor::Client::at(&self.run_dir(id))
     }
 
     fn is_closing(&self) -> bool {

@@ -113,7 +113,7 @@ pub(crate) fn end_of(shared: &Shared, id: &ContainerId) -> End {
         finished_at: Timestamp::now().rfc3339(),
         ..supervisor::ExitRecord::default()
     };
-    match shared.client(id).and_then(|client| client.wait()).map(Waiting::into_stream) {
+    match shared.client(id).wait().map(Waiting::into_stream) {
         Ok(stream) => End::Ahead(stream),
         Err(_) => match supervisor::find(&dir) {
             Found::Exited(record) => End::Here(record),

@@ -100,7 +100,7 @@ pub(crate) fn perform(shared: &Shared, record: &Record) -> Result<()> {
     if resources == types::spec::Resources::default() {
         return Ok(());
     }
-    let done = shared.client(&record.id).and_then(|client| client.update(&resources));
+    let done = shared.client(&record.id).update(&resources);
     done.map_err(|error| {
         let error = super::client_error(error, &record.id);
         Error { message: format!("Cannot update container {}: {}", record.id, error.message), ..error }

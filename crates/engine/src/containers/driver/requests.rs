@@ -28,13 +28,12 @@ impl Driver {
         }
         start::must_run(&self.record)?;
         let (shared, id) = (self.shared.clone(), self.record.id.clone());
-        let paused = self.record.state.status() == Status::Paused;
+        let thaw = stops && self.record.state.status() == Status::Paused;
         blocking(move || {
-            let sent = shared.client(&id).and_then(|client| {
-                client.signal(number, false)?;
-                // A frozen process takes no signal before it is thawed.
-                if paused && number == signal::KILL { client.resume() } else { Ok(()) }
-            });
+            let client = shared.client(&id);
+            // A frozen process takes no signal before it is thawed.
+            let sent =
+                client.signal(number, false).and_then(|()| if thaw { client.resume() } else { Ok(()) });
             match sent {
                 // It has just ended; the driver is about to learn it.
                 Err(supervisor::ClientError::NotRunning) if stops => Ok(()),
@@ -42,7 +41,10 @@ impl Driver {
             }
         })
         .await?;
-        if stops && !self.record.stopped_by_user {
+        if thaw {
+            self.change(&Change::Unpaused)?;
+        }
+        if thaw || (stops && !self.record.stopped_by_user) {
             self.record.stopped_by_user = true;
             self.keep().await?;
         }
@@ -94,9 +96,8 @@ impl Driver {
         let (shared, id) = (self.shared.clone(), self.record.id.clone());
         blocking(move || {
             let client = shared.client(&id);
-            client
-                .and_then(|c| if frozen { c.pause() } else { c.resume() })
-                .map_err(|error| client_error(error, &id))
+            let done = if frozen { client.pause() } else { client.resume() };
+            done.map_err(|error| client_error(error, &id))
         })
         .await
     }
@@ -137,13 +138,12 @@ impl Driver {
             Status::Running | Status::Paused => {
                 let (shared, id) = (self.shared.clone(), self.record.id.clone());
                 let wanted = attach.clone();
-                let found =
-                    blocking(move || match shared.client(&id).and_then(|client| client.attach(&wanted)) {
-                        Ok(stream) => Ok(Some(stream)),
-                        // It is about to be known as ended: wait for the next start, like everybody else.
-                        Err(supervisor::ClientError::NotRunning) => Ok(None),
-                        Err(error) => Err(client_error(error, &id)),
-                    });
+                let found = blocking(move || match shared.client(&id).attach(&wanted) {
+                    Ok(stream) => Ok(Some(stream)),
+                    // It is about to be known as ended: wait for the next start, like everybody else.
+                    Err(supervisor::ClientError::NotRunning) => Ok(None),
+                    Err(error) => Err(client_error(error, &id)),
+                });
                 if let Some(stream) = found.await? {
                     return into_tokio(stream);
                 }

@@ -9,7 +9,7 @@ declare -A PACKAGE_OF=(
   [qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio [depmod]=kmod [xz]=xz-utils)
 case ${1:-} in
   quickstart) commands=(cc busybox-static python3 unshare script) ;;
-  test | test-vm) commands=(cc busybox-static python3 ip unshare script nft jq qemu-system-x86_64 cpio depmod xz) ;;
+  test | test-vm) commands=(cc busybox-static python3 ip unshare script nft jq docker-registry debootstrap qemu-system-x86_64 cpio depmod xz) ;;
   bench) commands=(cc busybox-static python3 ip unshare runc) ;;
   *) echo "usage: needs.sh quickstart|test|test-vm|bench" >&2; exit 2 ;;
 esac

@@ -26,7 +26,7 @@ wharf() { "$wharf" "$@"; }
 
 echo "A private daemon in $work, in a network namespace of its own:"
 echo "$ wharf daemon -H $DOCKER_HOST --data-root $work/data --exec-root $work/run"
-unshare --net -- "$wharf" daemon -H "$DOCKER_HOST" --data-root "$work/data" --exec-root "$work/run" >"$work/log" 2>&1 &
+unshare --net -- sh -c 'ip link set lo up 2>/dev/null || /bin/busybox ip link set lo up; exec "$@"' sh "$wharf" daemon -H "$DOCKER_HOST" --data-root "$work/data" --exec-root "$work/run" >"$work/log" 2>&1 &
 daemon=$!
 for _ in $(seq 500); do wharf version >/dev/null 2>&1 && break; sleep 0.02; done
 

@@ -14,6 +14,13 @@ step "crate arrows, status table, house rules"
 cargo xtask tidy
 step "build"
 cargo build --quiet --workspace --bins
+# A Debian root file system, for the test that pulls one from a real registry; kept from run to run.
+if [ ! -e target/debian/done ] && [ "$(id -u)" = 0 ]; then
+  step "debootstrap"
+  rm -rf target/debian && mkdir -p target/debian
+  debootstrap --variant=minbase stable target/debian/rootfs >target/debian/log || { tail -5 target/debian/log >&2; exit 1; }
+  touch target/debian/done
+fi
 step "tests"
 [ "$(id -u)" = 0 ] || echo "not root: tests named privileged_ will fail; run make test as root"
 cargo test --quiet --workspace --lib --bins --tests

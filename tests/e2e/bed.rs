@@ -17,6 +17,17 @@ pub(crate) struct Bed {
     extra: Vec<String>,
 }
 
+/// A program in a bed's network namespace.
+pub(crate) struct Beside(Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // It may have ended by itself; what counts is that it is gone.
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
 /// What a client said.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -139,7 +150,9 @@ impl Bed {
             .open(self.path("log"))
             .expect("open the log");
         let mut command = Command::new("unshare");
-        command.args(["--net", "--"]).arg(wharf_binary()).arg("daemon").args(["-H", &self.host()]);
+        // `exec` keeps the process id: what is spawned here becomes the daemon.
+        command.args(["--net", "--", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh"]);
+        command.arg(wharf_binary()).arg("daemon").args(["-H", &self.host()]);
         command.arg("--data-root").arg(self.path("data")).arg("--exec-root").arg(self.path("run"));
         command.args(["--cgroup-parent", &self.cgroup, "--config-file"]).arg(self.path("daemon.json"));
         std::fs::write(self.path("daemon.json"), "{}").expect("write the configuration");
@@ -154,9 +167,24 @@ impl Bed {
         }
     }
 
-    /// The daemon's process id: `unshare` replaces itself with the daemon.
+    /// The daemon's process id: `unshare` and the shell replace themselves with the daemon.
     pub(crate) fn pid(&self) -> u32 {
         self.daemon.as_ref().expect("the daemon runs").id()
+    }
+
+    /// Starts a program in the daemon's network namespace; it is killed when the guard is dropped.
+    pub(crate) fn beside(&self, program: &str, arguments: &[&str]) -> Beside {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.pid().to_string(), "-n", "--", program]).args(arguments);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Beside(child.expect("start a program beside the daemon"))
+    }
+
+    /// Runs a program in the daemon's network namespace to its end.
+    pub(crate) fn in_namespace(&self, program: &str, arguments: &[&str]) -> Said {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.pid().to_string(), "-n", "--", program]).args(arguments);
+        command.stdin(Stdio::null()).output().expect("run a program beside the daemon").into()
     }
 
     fn signal(&self, signal: &str) {

@@ -118,7 +118,8 @@ fn privileged_a_wait_sends_its_status_before_it_is_over() {
     let spec = r#"{"Image":"busybox","Cmd":["sh","-c","exit 5"]}"#;
     assert_eq!(ask(&bed, "POST", "/containers/create?name=waited", spec).status, 201);
     let mut stream = connect(&bed);
-    write!(stream, "POST /containers/waited/wait?condition=next-exit HTTP/1.1\r\nHost: d\r\n\r\n").expect("send");
+    write!(stream, "POST /containers/waited/wait?condition=next-exit HTTP/1.1\r\nHost: d\r\n\r\n")
+        .expect("send");
     assert!(read_until(&mut stream, b"\r\n\r\n").starts_with("HTTP/1.1 200 OK\r\n"));
     assert_eq!(ask(&bed, "POST", "/containers/waited/start", "").status, 204);
     assert!(read_until(&mut stream, b"}\n").ends_with("{\"StatusCode\":5}\n"));

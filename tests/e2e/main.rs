@@ -11,5 +11,6 @@ mod faults;
 mod http;
 mod images;
 mod parity;
+mod registry;
 mod sdk;
 mod streams;

@@ -15,6 +15,15 @@ const DEVICES_MAX: usize = 4096;
 
 /// The devices and the rule that allows each (none when privileged: everything is allowed there).
 pub(crate) fn gather(host: &HostConfig) -> Result<Vec<(Device, Option<DeviceRule>)>> {
+    if let Some(request) = host.resources.device_requests.iter().flatten().next() {
+        let sets: Vec<String> =
+            request.capabilities.iter().flatten().map(|set| format!("[{}]", set.join(" "))).collect();
+        return Err(Error::internal(format!(
+            "could not select device driver {:?} with capabilities: [{}]",
+            request.driver,
+            sets.join(" ")
+        )));
+    }
     let mut all = Vec::new();
     if host.privileged {
         walk(Path::new("/dev"), "/dev", &mut |device| all.push((device, None)));
@@ -151,6 +160,16 @@ mod tests {
         let (device, rule) = &all[0];
         assert_eq!((device.path.as_str(), device.major, device.minor), ("/dev/void", 1, 3));
         assert_eq!(rule.as_ref().unwrap().access, "r");
+    }
+
+    #[test]
+    fn devices_by_capability_are_refused_in_dockers_words() {
+        let gpus = r#"{"DeviceRequests":[{"Driver":"","Count":-1,"Capabilities":[["gpu"]]}]}"#;
+        let host: HostConfig = serde_json::from_str(gpus).unwrap();
+        assert_eq!(
+            gather(&host).unwrap_err().message,
+            "could not select device driver \"\" with capabilities: [[gpu]]"
+        );
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn privileged_limits_hold_inside_the_container() {
 #[test]
 fn privileged_bridge_containers_reach_each_other_and_not_the_none_network() {
     let bed = Bed::new();
-    let server = "echo found | nc -l -p 8000 -w 30";
+    let server = "while true; do echo found | nc -l -p 8000; done";
     bed.docker(&["run", "-d", "--name", "server", "busybox", "sh", "-c", server]).ok();
     let address = bed.docker(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "server"]).ok();
     let ask = format!("for i in $(seq 50); do nc -w 2 {address} 8000 </dev/null && break; sleep 0.1; done");

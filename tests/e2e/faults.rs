@@ -1,6 +1,22 @@
 //! The daemon dies, and nothing that was acknowledged is lost.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
 use crate::bed::Bed;
+
+/// What a container answers to a line, through a client that then goes away.
+fn echoed(bed: &Bed, container: &str) -> String {
+    let mut command = bed.docker_command(&["attach", "--sig-proxy=false", container]);
+    let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("run docker");
+    client.stdin.as_mut().expect("it is piped").write_all(b"echoed\n").expect("write to docker");
+    let mut line = String::new();
+    let output = client.stdout.take().expect("it is piped");
+    BufReader::new(output).read_line(&mut line).expect("read from docker");
+    client.kill().expect("kill docker");
+    client.wait().expect("reap docker");
+    line
+}
 
 #[test]
 fn privileged_a_killed_daemon_finds_its_containers_again() {
@@ -27,7 +43,7 @@ fn privileged_a_killed_daemon_finds_its_containers_again() {
     assert_eq!(bed.docker(&["inspect", "-f", "{{.State.Pid}}", "runs"]).ok(), pid, "the same process");
     assert_eq!(bed.docker(&["inspect", "-f", "{{.State.Status}}", "made"]).ok(), "created");
     assert_eq!(bed.docker(&["wait", "ends"]).ok(), "9");
-    assert_eq!(bed.docker_with_input(&["attach", "--sig-proxy=false", "reads"], b"echoed\n").out, "echoed\n");
+    assert_eq!(echoed(&bed, "reads"), "echoed\n");
     assert_eq!(bed.docker(&["exec", "runs", "echo", "alive"]).ok(), "alive");
     bed.docker(&["stop", "-t", "0", "runs"]).ok();
     let logs = bed.docker(&["logs", "runs"]).ok();
@@ -41,11 +57,7 @@ fn privileged_a_daemon_killed_at_any_moment_leaves_nothing_half_done() {
     for round in 0..12u64 {
         let name = format!("c{round}");
         let mut run = bed.docker_command(&["run", "-d", "--name", &name, "busybox", "sleep", "1000"]);
-        let mut run = run
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .expect("docker");
+        let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("docker");
         // Each round kills at another point of create and start.
         std::thread::sleep(std::time::Duration::from_millis(5 + round * 6));
         bed.crash();

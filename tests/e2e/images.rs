@@ -66,11 +66,13 @@ fn privileged_hostile_archives_change_nothing() {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let said = bed.docker_with_input(&["load"], &made.stdout);
         assert!(!target.exists(), "{case} wrote outside");
-        // Docker confines a link that points outside to the layer itself; the others it refuses.
-        if case != "symlink" {
-            assert_ne!(said.code, 0, "{case} was accepted: {}", said.out);
-            assert_eq!(bed.docker(&["images", "-q", "hostile"]).ok(), "", "{case}");
+        if case == "symlink" {
+            // Docker confines a link that points outside to the layer itself.
+            bed.docker(&["rmi", "-f", "hostile:1"]);
+            continue;
         }
+        assert_ne!(said.code, 0, "{case} was accepted: {}", said.out);
+        assert_eq!(bed.docker(&["images", "-q", "hostile"]).ok(), "", "{case}");
     }
     assert_eq!(bed.docker(&["run", "--rm", "busybox", "echo", "fine"]).ok(), "fine");
 }

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use engine::containers::request::{ExecCreateRequest, ExecStartRequest};
+use futures_util::FutureExt;
 use http::StatusCode;
-use types::{Error, ErrorKind, Frame, StreamKind};
+use types::{Error, Frame, StreamKind};
 use wire::exec as body;
 
 use crate::call::Call;
 use crate::containers::terminal_size;
-use crate::hijack::{self, Source};
+use crate::hijack::{self, Content, Source};
 use crate::reply::{self, Result};
 
 /// `POST /containers/{id}/exec`
@@ -44,23 +45,21 @@ pub(crate) async fn start(mut call: Call) -> Result {
     let details = call.parts.containers.exec_inspect(&call.name).await?;
     let request = ExecStartRequest { detach: asked.detach, tty: asked.tty, console_size };
     let content_type = hijack::content_type(call.version, asked.tty);
-    match call.parts.containers.exec_start(&call.name, request).await {
-        Ok(Some(attached)) => {
-            Ok(hijack::hijack(call, details.open_stdin, content_type, Source::Attached(attached)))
-        }
-        Ok(None) => Ok(reply::empty(StatusCode::OK)),
-        Err(error) if asked.detach || is_refusal(&error) => Err(error),
-        // Docker has hijacked the connection by now: the reason goes where output would have gone.
-        Err(error) => {
-            let text = failure_text(&error.message, asked.tty);
-            Ok(hijack::hijack(call, false, content_type, Source::Text(text)))
-        }
+    let (containers, exec) = (call.parts.containers.clone(), call.name.clone());
+    if asked.detach {
+        containers.exec_start(&exec, request).await?;
+        return Ok(reply::empty(StatusCode::OK));
     }
-}
-
-/// Whether it was refused (no such exec, container does not run), as opposed to tried in vain.
-fn is_refusal(error: &Error) -> bool {
-    matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::NotImplemented)
+    containers.exec_may_start(&exec).await?;
+    let start = async move {
+        match containers.exec_start(&exec, request).await {
+            Ok(Some(attached)) => Content::Attached(attached),
+            Ok(None) => Content::Text(Bytes::new()),
+            // The connection is hijacked by now: the reason goes where output would have gone.
+            Err(error) => Content::Text(failure_text(&error.message, asked.tty)),
+        }
+    };
+    Ok(hijack::hijack(call, details.open_stdin, content_type, Source::Later(start.boxed())))
 }
 
 fn failure_text(message: &str, is_tty: bool) -> Bytes {

@@ -10,6 +10,7 @@ use std::io;
 use bytes::Bytes;
 use engine::containers::view::{Attached, LogStream};
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{StatusCode, Version};
 use hyper::ext::ReasonPhrase;
@@ -38,11 +39,29 @@ pub(crate) fn content_type(version: wire::ApiVersion, tty: bool) -> HeaderValue 
 }
 
 /// What goes to the client, and perhaps comes from it.
-pub(crate) enum Source {
+pub(crate) enum Content {
     /// A container or exec.
     Attached(Attached),
     /// An error that was found too late for a status: text, in the form of the stream.
     Text(Bytes),
+}
+
+/// Where that comes from.
+pub(crate) enum Source {
+    /// It is there.
+    Now(Content),
+    /// What comes of work that begins once the client has the headers. Output on their heels would share a packet with
+    /// them, and clients that read headers through a buffer (Docker's Python SDK) would lose it.
+    Later(BoxFuture<'static, Content>),
+}
+
+impl Source {
+    async fn content(self) -> Content {
+        match self {
+            Self::Now(content) => content,
+            Self::Later(work) => work.await,
+        }
+    }
 }
 
 /// Gives the connection to `source`. `is_stdin` tells whether what the client sends is wanted.
@@ -80,12 +99,12 @@ async fn serve<C>(mut client: C, early: Bytes, is_stdin: bool, source: Source) -
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    let attached = match source {
-        Source::Text(text) => {
+    let attached = match source.content().await {
+        Content::Text(text) => {
             client.write_all(&text).await?;
             return client.shutdown().await;
         }
-        Source::Attached(attached) => attached,
+        Content::Attached(attached) => attached,
     };
     if let Some(history) = attached.history {
         send_log(&mut client, history).await?;
@@ -176,9 +195,9 @@ async fn feed(
     to: &mpsc::Sender<Bytes>,
 ) -> io::Result<()> {
     let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-    let attached = match source {
-        Source::Text(text) => return to.send(text).await.map_err(gone),
-        Source::Attached(attached) => attached,
+    let attached = match source.content().await {
+        Content::Text(text) => return to.send(text).await.map_err(gone),
+        Content::Attached(attached) => attached,
     };
     if let Some(mut history) = attached.history {
         while let Some(chunk) = history.chunks.recv().await {

@@ -9,7 +9,7 @@ use types::Error;
 use wire::container::{WaitError, WaitResponse};
 
 use crate::call::Call;
-use crate::hijack::{self, Source};
+use crate::hijack::{self, Content, Source};
 use crate::render;
 use crate::reply::{self, Result};
 
@@ -27,7 +27,7 @@ pub(crate) async fn attach(call: Call) -> Result {
     let is_stdin = request.stdin;
     let attached = call.parts.containers.attach(&call.name, request).await?;
     let content_type = hijack::content_type(call.version, attached.tty);
-    Ok(hijack::hijack(call, is_stdin, content_type, Source::Attached(attached)))
+    Ok(hijack::hijack(call, is_stdin, content_type, Source::Now(Content::Attached(attached))))
 }
 
 /// `GET /containers/{id}/logs`

@@ -80,16 +80,14 @@ impl Execs {
     fn claim(&self, id: &str) -> Result<()> {
         let mut table = self.table();
         let entry = table.by_id.get_mut(id).ok_or_else(|| no_such_exec(id))?;
-        match entry.phase {
-            Phase::Created => {
-                entry.phase = Phase::Starting;
-                Ok(())
-            }
-            Phase::Starting | Phase::Running { .. } => {
-                Err(Error::conflict(format!("Error: Exec command {id} is already running")))
-            }
-            Phase::Ended { .. } => Err(Error::conflict(format!("Error: Exec command {id} has already run"))),
-        }
+        must_be_unclaimed(id, &entry.phase)?;
+        entry.phase = Phase::Starting;
+        Ok(())
+    }
+
+    /// Whether the one start is still to be had.
+    fn unclaimed(&self, id: &str) -> Result<()> {
+        must_be_unclaimed(id, &self.get(id)?.phase)
     }
 
     /// Those that have not ended, for `inspect`.
@@ -138,6 +136,13 @@ impl Containers {
         let exec_id = [("execID", id.to_string())];
         self.0.publish(&record, &format!("exec_create: {command}"), exec_id);
         Ok(id)
+    }
+
+    /// Whether [`Containers::exec_start`] would be refused, without starting anything.
+    pub async fn exec_may_start(&self, exec: &str) -> Result<()> {
+        let entry = self.0.execs.get(exec)?;
+        must_take_execs(&self.find(entry.container.as_str())?.record())?;
+        self.0.execs.unclaimed(exec)
     }
 
     /// Starts it; returns when it has been executed. `None` when detached. A process that cannot be executed is told,
@@ -239,6 +244,16 @@ impl Containers {
             }
         })
         .await
+    }
+}
+
+fn must_be_unclaimed(id: &str, phase: &Phase) -> Result<()> {
+    match phase {
+        Phase::Created => Ok(()),
+        Phase::Starting | Phase::Running { .. } => {
+            Err(Error::conflict(format!("Error: Exec command {id} is already running")))
+        }
+        Phase::Ended { .. } => Err(Error::conflict(format!("Error: Exec command {id} has already run"))),
     }
 }
 

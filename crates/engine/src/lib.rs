@@ -29,6 +29,7 @@ pub mod settings;
 pub mod system;
 pub mod volumes;
 
+pub use ::network::{RELAY_NAME, relay_main};
 pub use clock::{Timestamp, parse_time};
 pub use containers::Containers;
 pub use events::{Event, Events};

@@ -36,7 +36,7 @@ impl Engine {
             let (settings, events) = (settings.clone(), events.clone());
             blocking(move || {
                 let store = Arc::new(Store::open(&settings.data_root).map_err(Error::from)?);
-                let networks = Networks::open(&store, &settings.bridge, events.clone())?;
+                let networks = Networks::open(&store, &settings, events.clone())?;
                 let volumes = Volumes::new(store.clone(), events.clone());
                 let images = Images::new(store.clone(), events.clone(), image_settings(&settings));
                 let containers = Containers::new(Parts {

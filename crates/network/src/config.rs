@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
+use crate::Relay;
+
 /// Not `docker0`, so that a real Docker may live beside us.
 pub(crate) const DEFAULT_BRIDGE: &str = "wharf0";
 
@@ -44,6 +46,8 @@ pub struct NetworkConfig {
     pub default_host_ip: IpAddr,
     /// `iptables`, `firewall-backend`.
     pub firewall: FirewallKind,
+    /// `userland-proxy`: who carries what arrives on IPv6 host addresses. `None`: ports are published on IPv4 only.
+    pub proxy: Option<Relay>,
     /// Namespaces kept ready, at most this many; 0 makes each on demand.
     pub pool_size: usize,
 }
@@ -62,6 +66,7 @@ impl Default for NetworkConfig {
             ip_forward: true,
             default_host_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             firewall: FirewallKind::Auto,
+            proxy: None,
             pool_size: 4,
         }
     }

@@ -1,13 +1,15 @@
 //! The nouns: endpoints, published ports and what is asked for.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use types::ContainerId;
 use types::config::EndpointRequest;
+
+use crate::relay::Carried;
 
 /// A network that is a bridge on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +154,19 @@ pub struct Joined {
     pub netns: OwnedFd,
     /// The record to keep.
     pub endpoint: Endpoint,
+}
+
+impl Endpoint {
+    /// What is published on IPv6 host addresses, and so carried by the relay.
+    pub(crate) fn carried(&self) -> impl Iterator<Item = Carried> + '_ {
+        let to = |port: &PublishedPort| SocketAddrV4::new(self.address, port.container_port);
+        self.ports.iter().filter(|port| port.host_ip.is_ipv6()).map(move |port| Carried {
+            protocol: port.protocol,
+            ip: port.host_ip,
+            port: port.host_port,
+            to: to(port),
+        })
+    }
 }
 
 /// The endpoint through which a container reaches other networks: the highest priority, then the first name.

@@ -32,6 +32,7 @@ mod namespace;
 mod netlink;
 mod networks;
 mod port;
+mod relay;
 mod resolv_conf;
 
 pub use config::{FirewallKind, NetworkConfig};
@@ -41,4 +42,5 @@ pub use hosts::{HostsFile, hostname_file, hosts_file, own_names};
 pub use namespace::{Sandbox, namespace_of, same_namespace};
 pub use networks::Networks;
 pub use port::parse::{parse_exposed, port_requests};
-pub use resolv_conf::{DnsOptions, host_resolv_conf, resolv_conf};
+pub use relay::{NameRecord, RELAY_NAME, Relay, relay_main};
+pub use resolv_conf::{DnsOptions, host_resolv_conf, host_servers, internal_resolv_conf, resolv_conf};

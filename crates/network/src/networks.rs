@@ -1,8 +1,8 @@
 //! [`Networks`]: the door of this crate.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,7 +17,9 @@ use crate::ipam::{self, Ipam, Refusal};
 use crate::namespace::{Pool, Sandbox};
 use crate::netlink::{Socket, Stash};
 use crate::port::{self, Ports, Reservation};
-use crate::{Bridge, Endpoint, Error, JoinRequest, Joined, NetworkConfig, PublishedPort, Result};
+use crate::{
+    Bridge, Endpoint, Error, JoinRequest, Joined, NetworkConfig, PortRequest, Protocol, PublishedPort, Result,
+};
 
 /// The networks of one daemon, in the network namespace of the thread that opened it. Calls may run side by side.
 #[derive(Debug)]
@@ -223,6 +225,11 @@ impl Networks {
             free
         });
         for published in &endpoint.ports {
+            if published.host_ip.is_ipv6() {
+                // The relay has it.
+                reservations.push(None);
+                continue;
+            }
             // Somebody may have taken the port while no daemon held it. Our rules come first, so it stays published.
             match port::reserve(published.protocol, published.host_ip, published.host_port) {
                 Ok(reservation) => reservations.push(reservation),
@@ -298,7 +305,7 @@ impl Networks {
         let reservations = claim.keep();
         self.held().endpoints.insert(endpoint.id.clone(), (endpoint.clone(), reservations));
         let mappings: Vec<_> = firewall::mappings(&endpoint).collect();
-        if let Err(error) = self.add_ports(&mappings) {
+        if let Err(error) = self.add_ports(&mappings).and_then(|()| self.carry(&endpoint)) {
             // The failure that the caller needs to know is this one.
             let _ = self.detach(&endpoint);
             return Err(error);
@@ -343,6 +350,28 @@ impl Networks {
         attempt(self.index(&bridge.network)?)
     }
 
+    /// Hands the sockets of IPv6 host addresses to the relay. They are its own then: it may be started anew.
+    fn carry(&self, endpoint: &Endpoint) -> Result<()> {
+        let Some(relay) = &self.config.proxy else { return Ok(()) };
+        let mut sockets = match self.held().endpoints.get_mut(&endpoint.id) {
+            Some((_, reservations)) => endpoint
+                .ports
+                .iter()
+                .zip(reservations)
+                .filter(|(port, _)| port.host_ip.is_ipv6())
+                .map(|(_, reservation)| reservation.take())
+                .collect::<Vec<_>>(),
+            None => Vec::new(),
+        }
+        .into_iter();
+        for carried in endpoint.carried() {
+            if let Some(socket) = sockets.next().flatten() {
+                relay.publish(carried, socket.as_fd())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Publishes; a table that somebody flushed is made again.
     fn add_ports(&self, mappings: &[PortMapping]) -> Result<()> {
         match self.firewall.add(mappings) {
@@ -365,8 +394,12 @@ impl Networks {
             Err(error) if error.is_missing() => self.install(),
             other => other,
         };
+        let withdrawn = match &self.config.proxy {
+            Some(relay) => endpoint.carried().try_for_each(|carried| relay.withdraw(carried)),
+            None => Ok(()),
+        };
         self.give_back(&endpoint.network, endpoint.address, &endpoint.ports, reservations);
-        removed
+        removed.and(withdrawn)
     }
 
     fn give_back(
@@ -528,17 +561,37 @@ impl<'a> Claim<'a> {
                 return Err(Error::Unsupported("ports cannot be published without a firewall".to_owned()));
             }
             let default_ip = self.bridge.default_host_ip;
-            if port.host_ip.unwrap_or(default_ip).is_ipv6() {
+            let carries = self.networks.config.proxy.is_some();
+            if port.host_ip.unwrap_or(default_ip).is_ipv6() && !carries {
                 return Err(Error::Unsupported(
-                    "publishing on an IPv6 host address is not implemented yet".to_owned(),
+                    "publishing on an IPv6 host address needs the userland proxy".to_owned(),
                 ));
             }
-            let (published, reservation) =
-                self.networks.held().ports.allocate(port, default_ip, port::reserve)?;
-            self.ports.push(published);
-            self.reservations.push(reservation);
+            let host_port = self.take(port, default_ip)?;
+            let everywhere = port.host_ip.is_none() && default_ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            if everywhere && carries && port.protocol != Protocol::Sctp && port::host_has_ipv6() {
+                let also = PortRequest {
+                    host_ip: Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+                    host_ports: Some((host_port, host_port)),
+                    ..port.clone()
+                };
+                match self.take(&also, default_ip) {
+                    Err(error) if port.host_ports == also.host_ports => return Err(error),
+                    // The user left the choice to us: IPv4 alone will do.
+                    Err(error) => tracing::debug!(%error, host_port, "published on IPv4 only"),
+                    Ok(_) => {}
+                }
+            }
         }
         Ok(())
+    }
+
+    fn take(&mut self, port: &PortRequest, default_ip: IpAddr) -> Result<u16> {
+        let (published, reservation) =
+            self.networks.held().ports.allocate(port, default_ip, port::reserve)?;
+        self.ports.push(published);
+        self.reservations.push(reservation);
+        Ok(published.host_port)
     }
 
     fn keep(mut self) -> Vec<Reservation> {

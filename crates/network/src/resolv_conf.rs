@@ -97,6 +97,50 @@ pub fn resolv_conf(path: &str, host: &str, dns: &DnsOptions) -> String {
     text
 }
 
+/// The file of a container on a network with names: our own name server asks those that are listed, or the host's.
+pub fn internal_resolv_conf(path: &str, host: &str, dns: &DnsOptions) -> String {
+    let mut parsed = Parsed::new(host);
+    let mut overrides = Vec::new();
+    let mut ndots_from = parsed.has_ndots().then_some("host");
+    if !dns.servers.is_empty() {
+        parsed.servers = dns.servers.iter().map(ToString::to_string).collect();
+        overrides.push("nameservers");
+    }
+    if !dns.search.is_empty() {
+        parsed.search = dns.search.iter().filter(|domain| *domain != ".").cloned().collect();
+        overrides.push("search");
+    }
+    if !dns.options.is_empty() {
+        parsed.options = dns.options.clone();
+        ndots_from = parsed.has_ndots().then_some("override");
+        overrides.push("options");
+    }
+    if !parsed.has_ndots() {
+        // Names without a dot are ours: no search domain before them.
+        parsed.options.push("ndots:0".to_owned());
+    }
+    let mut text = String::from(HEADER);
+    line(&mut text, "nameserver ", "127.0.0.11");
+    if !parsed.search.is_empty() {
+        line(&mut text, "search ", &parsed.search.join(" "));
+    }
+    line(&mut text, "options ", &parsed.options.join(" "));
+    for other in &parsed.other {
+        line(&mut text, "", other);
+    }
+    let _ = writeln!(text, "\n# Based on host file: '{path}' (internal resolver)");
+    let _ = writeln!(text, "# ExtServers: [{}]", parsed.servers.join(" "));
+    let _ = writeln!(text, "# Overrides: [{}]", overrides.join(" "));
+    let _ = writeln!(text, "# Option ndots from: {}", ndots_from.unwrap_or("internal"));
+    text
+}
+
+/// The host's own name servers, also those on its loopback addresses.
+pub fn host_servers() -> Vec<IpAddr> {
+    let text = fs::read_to_string(HOST_FILE).unwrap_or_default();
+    Parsed::new(&text).servers.iter().filter_map(|server| server.parse().ok()).collect()
+}
+
 fn line(text: &mut String, word: &str, rest: &str) {
     text.push_str(word);
     text.push_str(rest);

@@ -7,6 +7,7 @@
 //! | `wharf-runtime`, `runc` | `runtime` | the OCI runtime |
 //! | `docker-init` | `init` | the first process of a container started with `--init` |
 //! | `wharf-zygote` | | what supervisors are forked from (only the daemon calls it) |
+//! | `wharf-relay` | | containers' name server and IPv6 proxy (only the daemon calls it) |
 
 mod daemon;
 
@@ -21,6 +22,7 @@ enum Program {
     Runtime,
     Init,
     Zygote,
+    Relay,
 }
 
 /// Which program `args` ask for, and how many of them name it.
@@ -36,6 +38,7 @@ fn program(args: &[OsString]) -> (Program, usize) {
         "wharf-runtime" | "runc" => Some(Program::Runtime),
         "docker-init" => Some(Program::Init),
         name if name == supervisor::ZYGOTE_NAME => Some(Program::Zygote),
+        name if name == engine::RELAY_NAME => Some(Program::Relay),
         _ => None,
     };
     if let Some(program) = by_name {
@@ -59,6 +62,7 @@ fn main() {
         Program::Runtime => runtime::main(rest()),
         Program::Init => supervisor::init_main(&rest()),
         Program::Zygote => supervisor::zygote_main(),
+        Program::Relay => engine::relay_main(),
     };
     std::process::exit(code);
 }
@@ -79,6 +83,7 @@ mod tests {
             ("/sbin/docker-init -- sh", (Program::Init, 1)),
             ("wharf init -- sh", (Program::Init, 2)),
             ("wharf-zygote", (Program::Zygote, 1)),
+            ("wharf-relay", (Program::Relay, 1)),
             ("", (Program::Cli, 0)),
         ] {
             let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();

@@ -75,24 +75,43 @@ pub(crate) fn write(shared: &Shared, record: &Record, attached: &[Endpoint]) -> 
     }
     put("hosts", &text)?;
 
-    let settings = &shared.settings;
-    let pick = |own: &Option<Vec<String>>, default: &[String]| match own.as_deref() {
+    let has_names = attached.iter().any(|endpoint| super::network::has_names(shared, endpoint));
+    write_resolv_conf(shared, record, has_names)
+}
+
+/// The user's or the daemon's list.
+fn pick(own: &Option<Vec<String>>, default: &[String]) -> Vec<String> {
+    match own.as_deref() {
         Some(list) if !list.is_empty() => list.to_vec(),
         _ => default.to_vec(),
-    };
-    let servers = pick(&host.dns, &settings.dns)
+    }
+}
+
+/// The name servers that were asked for; empty for the host's.
+pub(crate) fn name_servers(shared: &Shared, record: &Record) -> Result<Vec<IpAddr>> {
+    pick(&record.host_config.dns, &shared.settings.dns)
         .iter()
         .map(|text| text.parse().map_err(|_| Error::invalid(format!("invalid IP address: {text}"))))
-        .collect::<Result<_>>()?;
+        .collect()
+}
+
+/// Writes `resolv.conf`, in place: it may be mounted. With `internal` it names our own name server.
+pub(crate) fn write_resolv_conf(shared: &Shared, record: &Record, internal: bool) -> Result<()> {
+    let (host, settings) = (&record.host_config, &shared.settings);
     let dns = network::DnsOptions {
-        servers,
+        servers: name_servers(shared, record)?,
         search: pick(&host.dns_search, &settings.dns_search),
         options: pick(&host.dns_options, &settings.dns_options),
         ipv6: false,
-        host_network,
+        host_network: host.network_mode == "host",
     };
     let (path, host_file) = network::host_resolv_conf();
-    put("resolv.conf", &network::resolv_conf(path, &host_file, &dns))
+    let text = match internal {
+        true => network::internal_resolv_conf(path, &host_file, &dns),
+        false => network::resolv_conf(path, &host_file, &dns),
+    };
+    let path = shared.data_dir(&record.id).join("resolv.conf");
+    fs::write(&path, text).map_err(|e| Error::internal(format!("cannot write {}: {e}", path.display())))
 }
 
 /// Adds an address of a running container to its `hosts`. The file is mounted in it, so it is changed in place.

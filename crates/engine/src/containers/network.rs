@@ -2,9 +2,10 @@
 //! runs. All but the methods of [`Containers`] block.
 
 use std::cmp::Reverse;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
-use network::{Endpoint, JoinRequest, PortRequest, Sandbox};
+use network::{Endpoint, JoinRequest, NameRecord, PortRequest, Sandbox};
 use types::config::EndpointRequest;
 use types::{ContainerId, Error, Result};
 
@@ -93,8 +94,9 @@ fn attach_all(shared: &Shared, record: &Record, names: &[String]) -> Result<(San
         attached.push(endpoint);
         Ok(())
     });
-    let done =
-        done.and_then(|()| Ok(network::way_out(&attached).map_or(Ok(()), |e| sandbox.set_way_out(e))?));
+    let done = done
+        .and_then(|()| Ok(network::way_out(&attached).map_or(Ok(()), |e| sandbox.set_way_out(e))?))
+        .and_then(|()| serve_names(shared, record, &sandbox, &attached));
     match done {
         Ok(()) => Ok((sandbox, attached)),
         Err(error) => {
@@ -137,6 +139,11 @@ fn attach(
 
 /// Gives back what a container had. Its namespace goes by itself.
 pub(crate) fn leave(shared: &Shared, id: &ContainerId, attached: &[Endpoint]) {
+    let relay = shared.networks.relay();
+    let left = attached.iter().try_for_each(|e| relay.remove(&e.id)).and_then(|()| relay.leave(id.as_str()));
+    if let Err(error) = left {
+        tracing::warn!(%id, %error, "the name server does not know that a container is gone");
+    }
     for endpoint in attached {
         if let Err(error) = shared.networks.driver().leave(endpoint) {
             tracing::warn!(%id, network = endpoint.network, %error, "cannot give back an endpoint");
@@ -174,9 +181,19 @@ pub(crate) fn connect(
             sandbox.set_way_out(way_out)?;
         }
         files::add_address(shared, record, endpoint.address.into())?;
+        if has_names(shared, &endpoint) && !shared.networks.relay().serves(record.id.as_str()) {
+            serve_names(shared, record, &sandbox, &record.attached)?;
+            shared.networks.relay().watch(record.id.as_str(), pid)?;
+            files::write_resolv_conf(shared, record, true)?;
+        } else {
+            announce(shared, record)?;
+        }
         shared.keep(record)
     };
-    finish(record).inspect_err(|_| drop(shared.networks.driver().detach(&endpoint)))
+    finish(record).inspect_err(|_| {
+        drop(shared.networks.relay().remove(&endpoint.id));
+        drop(shared.networks.driver().detach(&endpoint));
+    })
 }
 
 /// The reverse.
@@ -203,12 +220,84 @@ pub(crate) fn disconnect(shared: &Shared, record: &mut Record, network: &str, fo
     let endpoint = record.attached.remove(position);
     record.endpoints.remove(network);
     shared.keep(record)?;
+    shared.networks.relay().remove(&endpoint.id)?;
+    announce(shared, record)?;
     shared.networks.driver().detach(&endpoint)?;
     files::remove_address(shared, record, endpoint.address.into())?;
     if let Some(way_out) = network::way_out(&record.attached) {
         Sandbox::of_process(pid)?.set_way_out(way_out)?;
     }
     Ok(())
+}
+
+/// Whether containers find each other by name where this endpoint is.
+pub(crate) fn has_names(shared: &Shared, endpoint: &Endpoint) -> bool {
+    shared.networks.find(&endpoint.network).is_ok_and(|known| known.has_names())
+}
+
+/// Gives a container a name server, if one of its networks has names, and others its names.
+fn serve_names(shared: &Shared, record: &Record, sandbox: &Sandbox, attached: &[Endpoint]) -> Result<()> {
+    let (networks, servers) = scope(shared, record, attached);
+    if networks.is_empty() {
+        return Ok(());
+    }
+    shared.networks.relay().serve(record.id.as_str(), sandbox, networks, servers)?;
+    name_records(shared, record, attached).into_iter().try_for_each(|of| shared.networks.relay().put(of))?;
+    Ok(())
+}
+
+/// Tells the name server what has changed for a running container: its networks or its names.
+pub(crate) fn announce(shared: &Shared, record: &Record) -> Result<()> {
+    let relay = shared.networks.relay();
+    let (networks, servers) = scope(shared, record, &record.attached);
+    relay.change(record.id.as_str(), networks, servers)?;
+    name_records(shared, record, &record.attached).into_iter().try_for_each(|of| relay.put(of))?;
+    Ok(())
+}
+
+/// After a restart of the daemon: everything that the name server should know.
+pub(crate) fn restore_names<'a>(
+    shared: &Shared,
+    records: impl Iterator<Item = &'a Record> + Clone,
+) -> Result<()> {
+    let mut served = Vec::new();
+    let mut names = Vec::new();
+    let mut attached = Vec::new();
+    for record in records {
+        attached.extend(record.attached.clone());
+        let Some(run) = record.state.run() else { continue };
+        let (networks, servers) = scope(shared, record, &record.attached);
+        if !networks.is_empty() {
+            served.push((record.id.to_string(), run.pid, networks, servers));
+            names.extend(name_records(shared, record, &record.attached));
+        }
+    }
+    shared.networks.relay().restore(served, names, &attached)?;
+    Ok(())
+}
+
+/// The networks whose names a container sees, and who answers it the rest: nobody if no network leads out.
+fn scope(shared: &Shared, record: &Record, attached: &[Endpoint]) -> (Vec<String>, Vec<IpAddr>) {
+    let with_names = attached.iter().filter(|endpoint| has_names(shared, endpoint));
+    let networks = with_names.map(|endpoint| endpoint.network.clone()).collect();
+    if attached.iter().all(|endpoint| endpoint.internal) {
+        return (networks, Vec::new());
+    }
+    match files::name_servers(shared, record) {
+        Ok(servers) if !servers.is_empty() => (networks, servers),
+        _ => (networks, network::host_servers()),
+    }
+}
+
+fn name_records(shared: &Shared, record: &Record, attached: &[Endpoint]) -> Vec<NameRecord> {
+    let with_names = attached.iter().filter(|endpoint| has_names(shared, endpoint));
+    let of = |endpoint: &Endpoint| NameRecord {
+        endpoint: endpoint.id.clone(),
+        network: endpoint.network.clone(),
+        address: endpoint.address,
+        names: dns_names(record, &endpoint.network),
+    };
+    with_names.map(of).collect()
 }
 
 /// Which containers may change their networks.

@@ -20,7 +20,7 @@ use types::{ContainerId, Error, Result};
 use super::record::Record;
 use super::start::End;
 use super::state::{Run, State, Status};
-use super::{Containers, Request, Shared, create, driver, files, remove, restart, signal};
+use super::{Containers, Request, Shared, create, driver, files, network, remove, restart, signal};
 use crate::{Timestamp, blocking};
 
 /// A container as it was found.
@@ -72,7 +72,7 @@ fn find_all(shared: &Arc<Shared>) -> Result<Vec<Restored>> {
         restored.push(find(shared, record.clone()));
     }
     sweep(shared, &records)?;
-    let live: Vec<network::Endpoint> =
+    let live: Vec<::network::Endpoint> =
         restored.iter().flat_map(|found| found.record.attached.clone()).collect();
     match shared.networks.driver().restore(&live) {
         Ok(lost) => {
@@ -82,6 +82,9 @@ fn find_all(shared: &Arc<Shared>) -> Result<Vec<Restored>> {
         }
         // Containers without a bridge work; those with one say why they do not.
         Err(error) => tracing::error!(%error, "cannot prepare the network"),
+    }
+    if let Err(error) = network::restore_names(shared, restored.iter().map(|found| &found.record)) {
+        tracing::error!(%error, "running containers are without a name server");
     }
     let mut table = shared.table();
     restored.retain(|found| match table.reserve(&found.record.name, &found.record.id) {

@@ -100,6 +100,9 @@ pub(crate) fn start(
             return Err(failed);
         }
     };
+    if let Err(error) = shared.networks.relay().watch(id.as_str(), spawned.pid) {
+        tracing::warn!(%id, %error, "the name server does not watch a container");
+    }
     let started = Timestamp::from_rfc3339(&spawned.started_at).unwrap_or_else(Timestamp::now);
     let end = end_of(shared, id);
     Ok(Started { run: Run { pid: spawned.pid, started }, attached, end })

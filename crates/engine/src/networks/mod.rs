@@ -18,7 +18,7 @@ use record::{Custom, Driver, Kept};
 
 use crate::error::no_such_network;
 use crate::settings::BridgeSettings;
-use crate::{Events, Filters, Timestamp, blocking, parse_time, random};
+use crate::{Events, Filters, Settings, Timestamp, blocking, parse_time, random};
 
 /// One network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +91,7 @@ pub struct Networks(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     driver: network::Networks,
+    relay: network::Relay,
     store: Arc<Store>,
     events: Events,
     /// By name. A std mutex: held for look-ups only.
@@ -151,7 +152,7 @@ const LIST_FILTERS: &[&str] = &["dangling", "driver", "id", "label", "label!", "
 impl Networks {
     /// Opens the networks; makes the ids of the predefined ones at the first start. Blocks. The host is changed by
     /// `restore` (containers), and by the first container that needs the default bridge.
-    pub(crate) fn open(store: &Arc<Store>, settings: &BridgeSettings, events: Events) -> Result<Self> {
+    pub(crate) fn open(store: &Arc<Store>, settings: &Settings, events: Events) -> Result<Self> {
         let records = store.db().records(RecordKind::Network);
         let mut kept = BTreeMap::new();
         for record in records.list()? {
@@ -162,7 +163,10 @@ impl Networks {
             }
         }
         let subnet = kept.get("bridge").and_then(|(_, body)| body.subnet.as_deref()?.parse().ok());
-        let driver = network::Networks::open(config(settings, subnet)?)?;
+        let relay = network::Relay::new(settings.exec_root.clone());
+        let proxy = settings.bridge.userland_proxy.then(|| relay.clone());
+        let config = network::NetworkConfig { proxy, ..config(&settings.bridge, subnet)? };
+        let driver = network::Networks::open(config)?;
         let chosen = driver.bridge().subnet.to_string();
         let mut known = BTreeMap::new();
         for (name, _) in PREDEFINED {
@@ -196,6 +200,7 @@ impl Networks {
         }
         Ok(Self(Arc::new(Shared {
             driver,
+            relay,
             store: store.clone(),
             events,
             known: Mutex::new(known),
@@ -207,6 +212,11 @@ impl Networks {
     /// The driver of bridges. Its calls block.
     pub(crate) fn driver(&self) -> &network::Networks {
         &self.0.driver
+    }
+
+    /// Containers' name server. Its calls block.
+    pub(crate) fn relay(&self) -> &network::Relay {
+        &self.0.relay
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Known>>> {

@@ -180,3 +180,32 @@ impl FirewallDriver {
         sockets.with(|socket| transaction.commit(socket).map_err(|error| Error::kernel(what, error)))
     }
 }
+
+/// In a container's namespace: leads what is sent to port 53 of `address` to these ports of it.
+pub(crate) fn redirect_names(
+    mut socket: Socket,
+    address: Ipv4Addr,
+    udp_port: u16,
+    tcp_port: u16,
+) -> Result<()> {
+    let mut transaction = Transaction::new("wharf-names");
+    let mapping = |protocol, to_port| PortMapping {
+        protocol,
+        host: address,
+        host_port: NAMES_PORT,
+        to: address,
+        to_port,
+    };
+    transaction.replace_table();
+    ruleset::put_redirection(&mut transaction);
+    ruleset::put_ports(
+        &mut transaction,
+        &[mapping(Protocol::Udp, udp_port), mapping(Protocol::Tcp, tcp_port)],
+        true,
+    );
+    let failed = |error| Error::kernel("set up table wharf-names", error);
+    transaction.commit(&mut socket).map_err(failed)
+}
+
+/// Where clients expect a name server.
+const NAMES_PORT: u16 = 53;

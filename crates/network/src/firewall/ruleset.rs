@@ -79,6 +79,29 @@ pub(super) fn put(transaction: &mut Transaction, bridges: &[BridgeRules]) {
     }
 }
 
+/// Into an empty table: only what leads the namespace's own traffic to other ports.
+pub(super) fn put_redirection(transaction: &mut Transaction) {
+    transaction.add_set(&PUBLISH);
+    transaction.add_chain("output", Some(Hook { kind: "nat", number: 3, priority: -100 }));
+    transaction.add_rule("output", &published_exactly());
+}
+
+/// DNAT by exact address and port.
+fn published_exactly() -> Vec<Expression> {
+    let mut exact = ipv4().to_vec();
+    exact.push(Expression::Meta(Meta::TransportProtocol, REG_1));
+    exact.push(Expression::Payload { layer: Layer::Network, offset: DESTINATION, len: 4, to: REG32_01 });
+    exact.push(Expression::Payload {
+        layer: Layer::Transport,
+        offset: DESTINATION_PORT,
+        len: 2,
+        to: REG32_02,
+    });
+    exact.push(Expression::Map(PUBLISH.name, REG_1));
+    exact.push(Expression::Dnat { address: REG_1, port: REG32_01 });
+    exact
+}
+
 fn put_translation(transaction: &mut Transaction) {
     use Expression::{
         Conntrack as Ct, DestinationType, Dnat, Equal, InSet, Map, Masquerade, Meta as Load, NotEqual,
@@ -89,11 +112,7 @@ fn put_translation(transaction: &mut Transaction) {
     let port_to = |to| Payload { layer: Layer::Transport, offset: DESTINATION_PORT, len: 2, to };
     let network = |offset, len, to| Payload { layer: Layer::Network, offset, len, to };
 
-    let mut exact = ipv4().to_vec();
-    exact.push(Load(Meta::TransportProtocol, REG_1));
-    exact.push(network(DESTINATION, 4, REG32_01));
-    exact.extend([port_to(REG32_02), Map(PUBLISH.name, REG_1), dnat.clone()]);
-    transaction.add_rule("publish", &exact);
+    transaction.add_rule("publish", &published_exactly());
 
     let any = [Load(Meta::TransportProtocol, REG_1), port_to(REG32_01), Map(PUBLISH_ANY.name, REG_1), dnat];
     transaction.add_rule("publish", &any);

@@ -134,6 +134,11 @@ pub(crate) fn ephemeral_range() -> (u16, u16) {
         .unwrap_or(FALLBACK_RANGE)
 }
 
+/// Whether anything can listen on an IPv6 address, in the calling thread's namespace.
+pub(crate) fn host_has_ipv6() -> bool {
+    fs::read("/proc/thread-self/net/if_inet6").is_ok_and(|addresses| !addresses.is_empty())
+}
+
 /// Binds a host socket, in the calling thread's namespace. It does not listen: should our rules be gone, clients are
 /// refused instead of waiting.
 pub(crate) fn reserve(protocol: Protocol, ip: IpAddr, port: u16) -> io::Result<Reservation> {

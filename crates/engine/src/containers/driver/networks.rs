@@ -46,6 +46,18 @@ impl Driver {
         done
     }
 
+    /// Its networks show its new name, and know it by that.
+    pub(super) async fn renamed(&self) {
+        if self.record.state.run().is_none() {
+            return;
+        }
+        self.shared.networks.set_members(&self.record.id, network::members_of(&self.record));
+        let (shared, record) = (self.shared.clone(), self.record.clone());
+        if let Err(error) = blocking(move || network::announce(&shared, &record)).await {
+            tracing::warn!(id = %self.record.id, %error, "the name server does not know a new name");
+        }
+    }
+
     pub(super) fn tell_networks(&self, action: &str, endpoints: &[::network::Endpoint]) {
         for endpoint in endpoints {
             let id = self.record.id.as_str();

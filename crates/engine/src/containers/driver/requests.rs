@@ -109,6 +109,7 @@ impl Driver {
             return Err(error);
         }
         self.shared.table().release(&old, &self.record.id);
+        self.renamed().await;
         self.shared.publish(&self.record, "rename", [("oldName", format!("/{old}"))]);
         Ok(())
     }

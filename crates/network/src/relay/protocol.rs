@@ -1,0 +1,66 @@
+//! What daemon and relay say to each other: one JSON document a packet, descriptors beside it, an answer to each.
+//!
+//! Members may be added (with `#[serde(default)]`), never renamed: a newer daemon finds an older relay running.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Protocol;
+
+/// A packet is at most this long.
+pub(super) const PACKET_BYTES: usize = 128 * 1024;
+
+/// One endpoint's names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) network: String,
+    pub(super) address: Ipv4Addr,
+    /// The first is told to those who ask for the address.
+    pub(super) names: Vec<String>,
+}
+
+/// What a container may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Scope {
+    /// Networks whose names it sees.
+    pub(super) networks: Vec<String>,
+    /// Who answers the rest; nobody if empty.
+    pub(super) servers: Vec<IpAddr>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// What is there?
+    Hello,
+    /// With two descriptors: the container's UDP and TCP sockets.
+    Serve { container: String, scope: Scope },
+    /// Its networks have changed.
+    Change { container: String, scope: Scope },
+    /// With one descriptor: the pidfd of its first process.
+    Watch { container: String },
+    /// No more.
+    Leave { container: String },
+    /// An endpoint has names.
+    Put { endpoint: String, entry: Entry },
+    /// An endpoint is gone.
+    Remove { endpoint: String },
+    /// With one descriptor: the host's socket.
+    Publish { port: String, protocol: Protocol, to: SocketAddrV4 },
+    /// No more.
+    Withdraw { port: String },
+    /// Forget all endpoints but these (sorted).
+    KeepEndpoints { endpoints: Vec<String> },
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Reply {
+    #[serde(default)]
+    pub(super) error: Option<String>,
+    /// To [`Request::Hello`].
+    #[serde(default)]
+    pub(super) containers: Vec<String>,
+    /// To [`Request::Hello`].
+    #[serde(default)]
+    pub(super) ports: Vec<String>,
+}

@@ -1,0 +1,133 @@
+//! Carrying what arrives on an IPv6 host address to a container's IPv4 port. The container sees the bridge's address
+//! as the client's: there is no other that it could answer to.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// A UDP client that is silent for so long is forgotten (Docker's 90 seconds).
+const FLOW_IDLE: Duration = Duration::from_secs(90);
+/// Connections and flows at a time, of all ports.
+const CARRIED_MAX: usize = 2048;
+/// Packets taken at a time, so that no port starves another.
+const PACKETS: usize = 32;
+const STACK_BYTES: usize = 128 * 1024;
+
+static CARRIED: AtomicUsize = AtomicUsize::new(0);
+
+/// One of [`CARRIED_MAX`].
+struct Carried;
+
+impl Carried {
+    fn one() -> Option<Self> {
+        if CARRIED.fetch_add(1, Ordering::Relaxed) >= CARRIED_MAX {
+            CARRIED.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self)
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        CARRIED.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name("proxy".to_owned()).stack_size(STACK_BYTES).spawn(work).map(drop)
+}
+
+/// Takes a connection that waits. One too many is closed.
+pub(super) fn accept(listener: &TcpListener, to: SocketAddrV4) {
+    let Ok((client, _)) = listener.accept() else { return };
+    let Some(carried) = Carried::one() else { return };
+    let carrying = start(move || {
+        let _carried = carried;
+        if let Err(error) = carry(&client, to) {
+            tracing::debug!(%to, %error, "a connection is not carried");
+        }
+    });
+    if let Err(error) = carrying {
+        tracing::warn!(%error, "no thread for a connection");
+    }
+}
+
+fn carry(client: &TcpStream, to: SocketAddrV4) -> io::Result<()> {
+    // An accepted socket inherits nothing of its listener's mode on Linux.
+    client.set_nonblocking(false)?;
+    let server = TcpStream::connect_timeout(&to.into(), CONNECT)?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    thread::scope(|scope| {
+        let back = thread::Builder::new().stack_size(STACK_BYTES);
+        back.spawn_scoped(scope, || copy(&server, client))?;
+        copy(client, &server);
+        Ok(())
+    })
+}
+
+/// Until one side ends; then the other learns it. What fails one way ends the other too.
+fn copy(mut from: &TcpStream, mut to: &TcpStream) {
+    match io::copy(&mut from, &mut to) {
+        Ok(_) => drop(to.shutdown(Shutdown::Write)),
+        Err(_) => {
+            let _ = to.shutdown(Shutdown::Both);
+            let _ = from.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// The clients of one UDP port, each with a socket of its own towards the container.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Flows(Arc<Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>>);
+
+impl Flows {
+    /// Carries the packets that wait.
+    pub(super) fn forward(&self, host: &Arc<UdpSocket>, to: SocketAddrV4) {
+        let mut packet = vec![0; usize::from(u16::MAX)];
+        for _ in 0..PACKETS {
+            let Ok((len, client)) = host.recv_from(&mut packet) else { return };
+            match self.flow(host, client, to) {
+                // A packet that is lost is what UDP users expect.
+                Ok(Some(server)) => drop(server.send(&packet[..len])),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%to, %error, "a packet is not carried"),
+            }
+        }
+    }
+
+    fn flow(
+        &self,
+        host: &Arc<UdpSocket>,
+        client: SocketAddr,
+        to: SocketAddrV4,
+    ) -> io::Result<Option<Arc<UdpSocket>>> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = lock().get(&client) {
+            return Ok(Some(server.clone()));
+        }
+        let Some(carried) = Carried::one() else { return Ok(None) };
+        let server = Arc::new(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?);
+        server.connect(to)?;
+        server.set_read_timeout(Some(FLOW_IDLE))?;
+        let (flows, host, mine) = (self.clone(), host.clone(), server.clone());
+        start(move || {
+            let _carried = carried;
+            let mut packet = vec![0; usize::from(u16::MAX)];
+            while let Ok(len) = mine.recv(&mut packet) {
+                if host.send_to(&packet[..len], client).is_err() {
+                    break;
+                }
+            }
+            flows.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&client);
+        })?;
+        lock().insert(client, server.clone());
+        Ok(Some(server))
+    }
+}

@@ -57,7 +57,7 @@ impl Containers {
             &host_config.tmpfs,
             config.volumes.iter().flatten().map(|(target, _)| target.clone()),
         )?;
-        complete_hostname(&mut config, &host_config, &id, &shared.host.hostname);
+        complete_hostname(shared, &mut config, &host_config, &id);
         let endpoints = endpoint_requests(shared, &config, &mut host_config, endpoints)?;
         let record = Record {
             id: id.clone(),
@@ -150,10 +150,16 @@ fn volumes_from(shared: &Arc<Shared>, host: &HostConfig) -> Result<Vec<MountReco
     Ok(all)
 }
 
-fn complete_hostname(config: &mut Config, host: &HostConfig, id: &ContainerId, host_name: &str) {
+/// Who shares another's network has its name too, in a UTS namespace of its own.
+fn complete_hostname(shared: &Shared, config: &mut Config, host: &HostConfig, id: &ContainerId) {
+    if let Some(donor) = host.network_mode.strip_prefix("container:")
+        && let Ok(donor) = shared.table().find(donor)
+    {
+        config.hostname.clone_from(&donor.record().config.hostname);
+    }
     if config.hostname.is_empty() {
         config.hostname =
-            if host.network_mode == "host" { host_name.to_owned() } else { id.short().to_owned() };
+            if host.network_mode == "host" { shared.host.hostname.clone() } else { id.short().to_owned() };
     }
 }
 

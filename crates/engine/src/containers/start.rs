@@ -194,7 +194,7 @@ fn make_spawn(
 ) -> Result<Spawn, Failed> {
     files::write(shared, record, attached)?;
     let file = |of: &ContainerId, name: &str| shared.data_dir(of).join(name).to_string_lossy().into_owned();
-    let paths = [file(files_of, "resolv.conf"), file(&record.id, "hostname"), file(files_of, "hosts")];
+    let paths = ["resolv.conf", "hostname", "hosts"].map(|name| file(files_of, name));
     let mounts = resolve_mounts(shared, record)?;
     let devices = devices::gather(&record.host_config)?;
     let block_devices = devices::block_devices(&record.host_config)?;

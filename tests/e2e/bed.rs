@@ -13,6 +13,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Bed {
     folder: tempfile::TempDir,
     daemon: Option<Child>,
+    /// Keeps the network namespace, so that a daemon finds there what the one before it left.
+    namespace: Beside,
     cgroup: String,
     extra: Vec<String>,
 }
@@ -99,6 +101,18 @@ pub(crate) fn rootfs_tar() -> &'static Path {
     })
 }
 
+/// A process that does nothing in a network namespace of its own, where `lo` is up.
+fn network_namespace() -> Beside {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("run unshare");
+    let mut holder = Beside(child);
+    let mut line = [0; 3];
+    let out = holder.0.stdout.as_mut().expect("it is piped");
+    std::io::Read::read_exact(out, &mut line).expect("make a network namespace");
+    holder
+}
+
 impl Bed {
     /// A daemon with `busybox:latest` in it.
     pub(crate) fn new() -> Self {
@@ -118,6 +132,7 @@ impl Bed {
                 .tempdir_in("/var/tmp")
                 .expect("make a folder"),
             daemon: None,
+            namespace: network_namespace(),
             cgroup: format!("/wharf-e2e-{}-{number}", std::process::id()),
             extra: extra.iter().map(|word| (*word).to_owned()).collect(),
         };
@@ -149,9 +164,9 @@ impl Bed {
             .append(true)
             .open(self.path("log"))
             .expect("open the log");
-        let mut command = Command::new("unshare");
-        // `exec` keeps the process id: what is spawned here becomes the daemon.
-        command.args(["--net", "--", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh"]);
+        let mut command = Command::new("nsenter");
+        // It replaces itself with the daemon: what is spawned here becomes that.
+        command.args(["-t", &self.namespace.0.id().to_string(), "-n", "--"]);
         command.arg(wharf_binary()).arg("daemon").args(["-H", &self.host()]);
         command.arg("--data-root").arg(self.path("data")).arg("--exec-root").arg(self.path("run"));
         command.args(["--cgroup-parent", &self.cgroup, "--config-file"]).arg(self.path("daemon.json"));
@@ -167,7 +182,7 @@ impl Bed {
         }
     }
 
-    /// The daemon's process id: `unshare` and the shell replace themselves with the daemon.
+    /// The daemon's process id: `nsenter` replaces itself with the daemon.
     pub(crate) fn pid(&self) -> u32 {
         self.daemon.as_ref().expect("the daemon runs").id()
     }

@@ -10,6 +10,7 @@ mod contract;
 mod faults;
 mod http;
 mod images;
+mod networks;
 mod parity;
 mod registry;
 mod sdk;

@@ -182,8 +182,9 @@ impl Relay {
     /// Carries what arrives at a bound host socket.
     pub(crate) fn publish(&self, port: Carried, socket: BorrowedFd<'_>) -> Result<()> {
         let mut state = self.state();
+        self.tell(&mut state, &publication(&port), &[socket])?;
         state.ports.insert(port.key(), port);
-        self.tell(&mut state, &publication(&port), &[socket])
+        Ok(())
     }
 
     /// No more.
@@ -279,7 +280,7 @@ impl Relay {
             if hello.containers.contains(id) {
                 say(&Request::Change { container, scope }, &[])?;
             } else if let Some(pid) = pid
-                && let Err(error) = serve_again(&say, container, *pid, scope)
+                && let Err(error) = serve_again(say, container, *pid, scope)
             {
                 tracing::warn!(id, %error, "a container is without a name server");
             }

@@ -266,6 +266,8 @@ impl Server {
         }
         let source = match protocol {
             Protocol::Tcp => {
+                // For the connections that inherit it: old ones that are closing must not keep the port from the next.
+                rustix::net::sockopt::set_socket_reuseaddr(&fd, true)?;
                 rustix::net::listen(&fd, BACKLOG)?;
                 let listener = TcpListener::from(fd);
                 listener.set_nonblocking(true)?;

@@ -14,7 +14,7 @@ use crate::channel::{Channel, Tag};
 use crate::create::end;
 use crate::error::{Context, Error};
 use crate::init::launch::Launch;
-use crate::init::{become_root, detach_from_caller, enter_cgroup, join_keyring, terminal};
+use crate::init::{become_root, detach_from_caller, enter_cgroup, join_keyring, label, terminal};
 use crate::namespaces::ChildrenIn;
 use crate::request::{ExecRequest, Running, Stdio};
 use crate::{limits, validate};
@@ -109,6 +109,7 @@ impl Child<'_> {
         // none of their business (CVE-2016-9962).
         set_dumpable_behavior(DumpableBehavior::NotDumpable).doing(|| "become undumpable".into())?;
         detach_from_caller()?;
+        let labels = label::open(request.process)?;
         let affinity = request.process.exec_cpu_affinity.clone().unwrap_or_default();
         set_affinity(&affinity.initial)?;
         enter_cgroup(self.entrance.as_ref())?;
@@ -133,7 +134,7 @@ impl Child<'_> {
             seccomp_flags: request.seccomp_flags,
             preserve_fds: request.preserve_fds,
         };
-        let prepared = launch.prepare()?;
+        let prepared = launch.prepare(labels)?;
         Err(prepared.execute(&self.channel))
     }
 

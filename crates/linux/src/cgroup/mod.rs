@@ -100,7 +100,8 @@ pub struct Cgroup {
 impl Cgroup {
     /// Makes the cgroup at `path` and sets `resources`. An existing one is taken over.
     ///
-    /// An absolute path starts at each hierarchy's mount point, a relative one at the caller's own cgroup. On failure
+    /// An absolute path starts at each hierarchy's mount point, a relative one at the caller's own cgroup (v1) or beside it
+    /// (v2). On failure
     /// what was made is removed again.
     pub fn create(path: &str, resources: &Resources) -> Result<Self> {
         let cgroup = Self::create_unlimited(path)?;
@@ -137,6 +138,22 @@ impl Cgroup {
             let path = gone.unwrap_or_else(|| PathBuf::from(path));
             let source = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(Error::Io { action: "open".to_owned(), path, source });
+        }
+        cgroup.open_descriptor()?;
+        Ok(cgroup)
+    }
+
+    /// Finds a cgroup by what [`Cgroup::paths`] gave when it was made. Fails when it is gone from every hierarchy.
+    pub fn at(paths: &BTreeMap<String, PathBuf>) -> Result<Self> {
+        let mut v1 = paths.clone();
+        let v2 = v1.remove("");
+        let first = paths.values().next().cloned();
+        let mut cgroup = Self { v1, v2, v2_fd: None };
+        cgroup.v1.retain(|_, directory| directory.is_dir());
+        cgroup.v2 = cgroup.v2.filter(|directory| directory.is_dir());
+        if cgroup.v1.is_empty() && cgroup.v2.is_none() {
+            let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return Err(Error::Io { action: "open".to_owned(), path: first.unwrap_or_default(), source });
         }
         cgroup.open_descriptor()?;
         Ok(cgroup)
@@ -181,8 +198,11 @@ impl Cgroup {
         }
         let v2 = match &all.v2 {
             Some(root) => {
-                let base = own.as_ref().and_then(|own| own.v2.as_ref());
-                Some(file::join(&file::join_optional(root, base)?, path)?)
+                // The caller's own has processes, so it can have no limited children: beside it, as runc does.
+                let base = own.as_ref().and_then(|own| own.v2.as_deref());
+                let base = base.map(|base| Path::new(base).parent().unwrap_or(Path::new("/")));
+                let base = base.map(|base| base.to_string_lossy().into_owned());
+                Some(file::join(&file::join_optional(root, base.as_ref())?, path)?)
             }
             None => None,
         };

@@ -94,12 +94,13 @@ fn set_memory(directory: &Path, memory: &Memory) -> Result<()> {
         }
     }
     if (memory.swap.is_some() || limit == -1)
-        && let Some(swap) = swap_limit(memory.swap.unwrap_or(0), limit)? {
-            // Without swap accounting the file is missing; with the wish "no swap beyond memory" nothing is lost.
-            if !write_if_present(directory, "memory.swap.max", &number_or_max(swap))? && swap > 0 {
-                return Err(Error::Unsupported("swap limits are not supported by this kernel".to_owned()));
-            }
+        && let Some(swap) = swap_limit(memory.swap.unwrap_or(0), limit)?
+    {
+        // Without swap accounting the file is missing; with the wish "no swap beyond memory" nothing is lost.
+        if !write_if_present(directory, "memory.swap.max", &number_or_max(swap))? && swap > 0 {
+            return Err(Error::Unsupported("swap limits are not supported by this kernel".to_owned()));
         }
+    }
     if limit != 0 {
         write(directory, "memory.max", &number_or_max(limit))?;
     }

@@ -24,8 +24,7 @@ pub(super) struct Record {
     pub(super) bundle: PathBuf,
     pub(super) rootfs: PathBuf,
     pub(super) owner: String,
-    /// The path given to [`Cgroup::create`]; absolute from here on, or empty.
-    pub(super) cgroup: String,
+    /// Directories by hierarchy, as [`Cgroup::paths`] gives them.
     pub(super) cgroup_paths: BTreeMap<String, PathBuf>,
     pub(super) spec: RuntimeSpec,
 }
@@ -77,7 +76,7 @@ impl Container {
     }
 
     pub(super) fn cgroup(&self) -> Option<Cgroup> {
-        if self.record.cgroup.is_empty() { None } else { Cgroup::open(&self.record.cgroup).ok() }
+        if self.record.cgroup_paths.is_empty() { None } else { Cgroup::at(&self.record.cgroup_paths).ok() }
     }
 
     pub(super) fn status(&self) -> Status {

@@ -2,10 +2,10 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use linux::cgroup::{self, Cgroup};
+use linux::cgroup::Cgroup;
 use types::spec::{RuntimeSpec, Status};
 
 use super::args::{Args, unknown};
@@ -161,7 +161,7 @@ fn make_in(
         }
         _ => {}
     }
-    let cgroup_path = cgroup_path(&spec, id)?;
+    let cgroup_path = cgroup_path(&spec, id);
     let mut request = CreateRequest::new(id, &spec, &flags.bundle);
     request.cgroup = CgroupMode::Path(&cgroup_path);
     request.no_pivot = flags.no_pivot;
@@ -186,7 +186,6 @@ fn make_in(
             rootfs: flags.bundle.join(spec.root.as_ref().map_or("", |root| root.path.as_str())),
             owner: String::new(),
             cgroup_paths: created.cgroup.as_ref().map(Cgroup::paths).unwrap_or_default(),
-            cgroup: cgroup_path.clone(),
             spec: spec.clone(),
         },
     };
@@ -213,14 +212,23 @@ fn make_in(
 
 /// Where the container's cgroup goes: the configuration's path, or its id below the caller's own.
 ///
-/// A relative path is made absolute here: by the time of `delete` the caller may be elsewhere.
-fn cgroup_path(spec: &RuntimeSpec, id: &str) -> Result<String, Error> {
+/// A relative path cannot climb above where it starts.
+fn cgroup_path(spec: &RuntimeSpec, id: &str) -> String {
     let given = spec.linux.as_ref().map_or("", |linux| linux.cgroups_path.as_str());
-    if given.starts_with('/') {
-        return Ok(given.to_owned());
+    if given.is_empty() {
+        return id.to_owned();
     }
-    let _ = cgroup::detect();
-    Ok(if given.is_empty() { format!("/{id}") } else { format!("/{given}") })
+    let mut kept = PathBuf::from(if given.starts_with('/') { "/" } else { "" });
+    for part in Path::new(given).components() {
+        match part {
+            Component::Normal(name) => kept.push(name),
+            Component::ParentDir => {
+                kept.pop();
+            }
+            _ => {}
+        }
+    }
+    kept.to_string_lossy().into_owned()
 }
 
 /// Socket activation hands descriptors from 3 on.

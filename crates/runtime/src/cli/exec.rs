@@ -139,8 +139,8 @@ fn cgroup(container: &Container, flags: &Flags) -> Result<Option<Cgroup>, Error>
     if sub.split('/').any(|part| part == "..") || sub.contains(':') {
         return Err(Error::Invalid(format!("invalid sub-cgroup {sub:?}")));
     }
-    let path = format!("{}/{}", container.record.cgroup.trim_end_matches('/'), sub.trim_start_matches('/'));
-    Ok(Some(Cgroup::open(&path)?))
+    let below = |(name, path): (&String, &PathBuf)| (name.clone(), path.join(sub.trim_start_matches('/')));
+    Ok(Some(Cgroup::at(&container.record.cgroup_paths.iter().map(below).collect())?))
 }
 
 /// The process: from a file, or the container's own with what the flags change.

@@ -15,6 +15,7 @@ use rustix::thread::{
 };
 use types::spec::{IoPriority, Process, Scheduler};
 
+use super::label::Label;
 use super::user::{self, Identity};
 use super::{executable, terminal};
 use crate::channel::{Channel, Tag};
@@ -43,7 +44,7 @@ pub(crate) struct Prepared<'a> {
 
 impl<'a> Launch<'a> {
     /// Everything that can be done, and everything that can fail, before the gate.
-    pub(crate) fn prepare(self) -> Result<Prepared<'a>, Error> {
+    pub(crate) fn prepare(self, labels: Vec<Label>) -> Result<Prepared<'a>, Error> {
         let Some(name) = self.process.args.first() else {
             return Err(Error::Invalid("args must not be empty".into()));
         };
@@ -51,6 +52,9 @@ impl<'a> Launch<'a> {
         let identity = self.identity(&mut env)?;
         set_scheduling(self.process)?;
         terminal::give_stdio_to(identity.uid)?;
+        for mut label in labels {
+            label.apply()?;
+        }
         let lower_to = self.become_user(&identity)?;
         let path = executable::find(name, &env)?;
         let mask = self.process.user.umask.unwrap_or(0o022);

@@ -7,6 +7,7 @@ mod cgroup_mounts;
 mod copy;
 mod devices;
 mod executable;
+pub(crate) mod label;
 pub(crate) mod launch;
 mod masked_paths;
 pub(crate) mod mounts;
@@ -14,7 +15,7 @@ pub(crate) mod options;
 mod rootfs;
 mod sysctl;
 pub(crate) mod terminal;
-mod user;
+pub(crate) mod user;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -75,6 +76,7 @@ impl Init<'_> {
 
     fn run(&mut self) -> Result<Infallible, Error> {
         detach_from_caller()?;
+        let labels = label::open(self.launch.process)?;
         enter_cgroup(self.entrance)?;
         self.enter_namespaces()?;
         self.new_keyring()?;
@@ -85,7 +87,7 @@ impl Init<'_> {
         };
         self.set_names()?;
         self.set_domains()?;
-        let prepared = self.launch.prepare()?;
+        let prepared = self.launch.prepare(labels)?;
         self.await_go()?;
         let master = pty.map(|pty| pty.master);
         let fds: Vec<BorrowedFd<'_>> = master.iter().map(AsFd::as_fd).collect();
@@ -212,11 +214,12 @@ impl Init<'_> {
             if mount.kind == "tmpfs" && mount.destination == "/dev" && mount.options.iter().any(read_only) {
                 let mut writable = mount.clone();
                 writable.options.retain(|option| option != "ro");
-                mounts::mount(root, &writable, None)?;
+                mounts::mount_labelled(root, &writable, None, &self.linux.mount_label)?;
                 read_only_dev = Some(writable);
                 continue;
             }
-            mounts::mount(root, mount, self.sources.get(index).and_then(Option::as_ref))?;
+            let source = self.sources.get(index).and_then(Option::as_ref);
+            mounts::mount_labelled(root, mount, source, &self.linux.mount_label)?;
         }
         Ok(read_only_dev)
     }

@@ -23,8 +23,21 @@ const DIR_MODE: Mode = Mode::from_raw_mode(0o755);
 const DATA_MAX: usize = 4095;
 
 /// Performs one mount of the configuration. `prepared` is a detached tree of its source, made where that could be reached.
-pub(super) fn mount(root: BorrowedFd<'_>, mount: &Mount, prepared: Option<&OwnedFd>) -> Result<(), Error> {
-    let options = Options::parse(&mount.kind, &mount.options)?;
+pub(crate) fn mount(root: BorrowedFd<'_>, mount: &Mount, prepared: Option<&OwnedFd>) -> Result<(), Error> {
+    mount_labelled(root, mount, prepared, "")
+}
+
+/// As [`mount`], with the SELinux label that `linux.mountLabel` names.
+pub(super) fn mount_labelled(
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    prepared: Option<&OwnedFd>,
+    label: &str,
+) -> Result<(), Error> {
+    let mut options = Options::parse(&mount.kind, &mount.options)?;
+    if !options.bind {
+        options.data.extend(super::label::mount_option(&mount.kind, label));
+    }
     let what = || format!("mount {:?} at {:?}", mount.source, mount.destination);
     if options.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
         return Err(Error::NotImplemented(format!("{}: id-mapped mounts are not supported yet", what())));
@@ -201,7 +214,7 @@ pub(super) fn make_read_only(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), 
 }
 
 /// The mounts that make the root file system, on `path`: the storage side decided them, so paths are the host's.
-pub(super) fn rootfs(path: &Path, mounts: &[types::Mount]) -> Result<(), Error> {
+pub(crate) fn rootfs(path: &Path, mounts: &[types::Mount]) -> Result<(), Error> {
     for mount in mounts {
         let target = path.join(mount.destination.trim_start_matches('/'));
         let what = || format!("mount {} root file system at {}", mount.kind, target.display());

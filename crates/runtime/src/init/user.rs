@@ -13,9 +13,9 @@ const ID_MAX: u32 = i32::MAX as u32;
 
 /// Who a process is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Identity {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Identity {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Supplementary groups.
     pub(super) groups: Vec<u32>,
 }
@@ -50,7 +50,7 @@ fn groups(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
 }
 
 /// Docker's `user[:group]` and extra groups. `passwd` and `group` are the files' contents, empty if there are none.
-pub(super) fn resolve(user: &str, extra: &[String], passwd: &str, group: &str) -> Result<Identity, Error> {
+pub(crate) fn resolve(user: &str, extra: &[String], passwd: &str, group: &str) -> Result<Identity, Error> {
     let (user, wanted_group) = match user.split_once(':') {
         Some((user, group)) => (user, group),
         None => (user, ""),

@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh COMMAND... - boots a Debian kernel with pure cgroup v2 in qemu (software emulation, no KVM needed), runs COMMAND
-# in it and exits with its code. The guest is an initramfs: busybox, the static wharf binary, Docker's static client, and
-# the files named in $VM_FILES (HOST_PATH[:GUEST_PATH], separated by spaces). No disk, no network beyond the guest.
+# in it and exits with its code. The guest's disk holds busybox, the kernel's modules, Docker's static client, and the files
+# named in $VM_FILES (HOST_PATH[:GUEST_PATH], separated by spaces). No network beyond the guest.
 #
 #   VM_KERNEL   package of the kernel (default: what linux-image-cloud-amd64 of this Debian depends on)
 #   VM_TIMEOUT  seconds until the guest is given up (default 1200)
@@ -22,9 +22,12 @@ if [ ! -d "$work/$kernel" ]; then
 fi
 version=$(ls "$work/$kernel/lib/modules")
 
-root=$(mktemp -d); trap 'rm -rf "$root"' EXIT
+root=$(mktemp -d) early=$(mktemp -d) disk=$work/disk.$$ initramfs=$work/initramfs.$$
+trap 'rm -rf "$root" "$early" "$disk" "$initramfs"' EXIT
 mkdir -p "$root"/{bin,dev,etc,lib/modules,proc,root,run,sys,tmp,usr/bin,usr/local/bin,var/tmp,tests}
+chmod 755 "$root"; chmod 1777 "$root/tmp" "$root/var/tmp"
 cp /bin/busybox "$root/bin/"; for applet in $(/bin/busybox --list); do [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"; done
+ln -s /bin/busybox "$root/usr/bin/busybox"
 printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
 printf 'root:x:0:\nnobody:x:65534:\n' >"$root/etc/group"
 docker=$(command -v docker || true); [ ! -x target/tools/bin/docker ] || docker=target/tools/bin/docker
@@ -37,25 +40,30 @@ done
 # What containers need and this kernel has as modules; an absent one is built in, or missing, which the tests then say.
 modules=(overlay veth bridge br_netfilter nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_inet nf_conntrack
   nf_conntrack_netlink erofs loop tun vxlan macvlan ipvlan dummy fuse)
-: >"$root/modules"
-for module in "${modules[@]}"; do
-  modprobe -d "$work/$kernel" -S "$version" --show-depends "$module" 2>/dev/null |
-    sed -n 's/^insmod \([^ ]*\).*/\1/p' | while read -r file; do
-      name=$(basename "$file"); [ -e "$root/lib/modules/${name%.xz}" ] && continue
-      cp "$file" "$root/lib/modules/$name"
-      [ "${name%.xz}" = "$name" ] || xz -d "$root/lib/modules/$name"
-      echo "${name%.xz}" >>"$root/modules"
-    done
-done
+# add_modules ROOT MODULE...: with what they need, listed in ROOT/modules in the order of insertion.
+add_modules() {
+  local root=$1 module file name; shift
+  : >"$root/modules"
+  for module; do
+    modprobe -d "$work/$kernel" -S "$version" --show-depends "$module" 2>/dev/null |
+      sed -n 's/^insmod \([^ ]*\).*/\1/p' | while read -r file; do
+        name=$(basename "$file"); [ -e "$root/lib/modules/${name%.xz}" ] && continue
+        cp "$file" "$root/lib/modules/$name"
+        [ "${name%.xz}" = "$name" ] || xz -d "$root/lib/modules/$name"
+        echo "${name%.xz}" >>"$root/modules"
+      done
+  done
+}
+add_modules "$root" "${modules[@]}"
 
 printf '%q ' "$@" >"$root/command"
 cat >"$root/init" <<'INIT'
 #!/bin/sh
 export PATH=/usr/local/bin:/usr/bin:/bin HOME=/root TMPDIR=/var/tmp IN_VM=1
-mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
+mount -t sysfs sysfs /sys
 mkdir -p /dev/pts /dev/shm; mount -t devpts -o ptmxmode=666 devpts /dev/pts; mount -t tmpfs shm /dev/shm
 mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup
-mount -t tmpfs run /run; mount -t tmpfs -o size=75% tmp /var/tmp; mount -t tmpfs tmp /tmp
+mount -t tmpfs run /run
 while read -r module; do insmod "/lib/modules/$module" || echo "no $module"; done </modules
 ip link set lo up
 ln -s /proc/self/fd /dev/fd
@@ -67,13 +75,28 @@ echo "guest exit code: $?"
 poweroff -f
 INIT
 chmod +x "$root/init"
-(cd "$root" && find . -print0 | cpio --null --quiet -o -H newc | gzip -1) >"$work/initramfs.$$"
-trap 'rm -rf "$root" "$work/initramfs.$$"' EXIT
+# pivot_root does not work on an initramfs: the disk is the root.
+mkdir -p "$early"/{bin,dev,proc,new,lib/modules}; cp /bin/busybox "$early/bin/"
+for applet in sh mount insmod switch_root; do ln -s busybox "$early/bin/$applet"; done
+add_modules "$early" virtio_pci virtio_blk
+cat >"$early/init" <<'INIT'
+#!/bin/sh
+mount -t devtmpfs dev /dev
+while read -r module; do insmod "/lib/modules/$module"; done </modules
+mount -t ext4 /dev/vda /new
+mount -t devtmpfs dev /new/dev; mount -t proc proc /new/proc
+exec switch_root /new /init
+INIT
+chmod +x "$early/init"
+(cd "$early" && find . -print0 | cpio --null --quiet -o -H newc) >"$initramfs"
+truncate -s 8G "$disk"
+mkfs.ext4 -q -F -O ^has_journal -d "$root" "$disk"
 
 log=$work/console.log
 accel=(-accel tcg,thread=multi)
 timeout "${VM_TIMEOUT:-1200}" qemu-system-x86_64 "${accel[@]}" -cpu max -smp 2 -m 3072 -nographic -no-reboot -nodefaults \
-  -serial stdio -kernel "$work/$kernel"/boot/vmlinuz-* -initrd "$work/initramfs.$$" \
+  -serial stdio -kernel "$work/$kernel"/boot/vmlinuz-* -initrd "$initramfs" \
+  -drive "file=$disk,if=virtio,format=raw,cache=unsafe" \
   -append "console=ttyS0 quiet panic=-1 loglevel=3 rdinit=/init" </dev/null | tr -d '\r' | tee "$log"
 code=$(sed -n 's/^guest exit code: //p' "$log" | tail -1)
 [ -n "$code" ] || { echo "the guest ended without a result" >&2; exit 1; }

@@ -580,9 +580,9 @@ fn privileged_an_ordinary_user_runs_a_container_without_root() {
     let copied =
         std::process::Command::new("cp").arg("-r").arg(bundle.rootfs()).arg(home.path()).status().unwrap();
     assert!(copied.success());
-    std::fs::copy(support::runtime_path(), home.path().join("runtime")).unwrap();
+    std::fs::copy(support::runtime_path(), home.path().join("wharf-runtime")).unwrap();
     std::os::unix::fs::chown(home.path(), Some(user), Some(user)).unwrap();
-    let runtime = home.path().join("runtime").to_string_lossy().into_owned();
+    let runtime = home.path().join("wharf-runtime").to_string_lossy().into_owned();
     let (code, _, err) = run(&runtime, &["spec", "--rootless"]);
     assert_eq!(code, 0, "{err}");
     let path = home.path().join("config.json");

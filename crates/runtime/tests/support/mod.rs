@@ -146,8 +146,11 @@ pub(crate) fn told(output: &Output) -> (i32, String, String) {
     )
 }
 
-/// The example program, built along with the tests.
+/// The example program, built along with the tests; `WHARF_RUNTIME` names another, or another runtime to compare with.
 pub(crate) fn runtime_path() -> PathBuf {
+    if let Some(path) = std::env::var_os("WHARF_RUNTIME") {
+        return path.into();
+    }
     let tests = std::env::current_exe().unwrap();
     tests.parent().unwrap().parent().unwrap().join("examples/wharf-runtime")
 }

@@ -37,8 +37,8 @@ fn mounted(mounts: &[Mount]) -> Mounted {
         let fs = rustix::mount::fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
         for option in &mount.options {
             match option.split_once('=') {
-                // fsconfig(2) takes 255 bytes at most.
-                Some(("lowerdir", lowers)) => {
+                // fsconfig(2) takes 255 bytes at most; one by one needs Linux 6.8.
+                Some(("lowerdir", lowers)) if lowers.len() > 255 => {
                     for lower in lowers.split(':') {
                         rustix::mount::fsconfig_set_string(fs.as_fd(), "lowerdir+", lower).unwrap();
                     }

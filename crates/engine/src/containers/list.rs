@@ -66,7 +66,9 @@ impl Containers {
 
 fn listing(shared: &Shared, view: &View, now: Timestamp, size: bool) -> Result<ContainerListing> {
     let record = &view.record;
-    let network = network_of(shared, record);
+    let mut network = network_of(shared, record);
+    // As Docker: only `inspect` tells the names.
+    network.endpoints.values_mut().for_each(|endpoint| endpoint.dns_names = None);
     let health = view.health.as_ref().map(|health| health.status.as_str());
     Ok(ContainerListing {
         id: record.id.clone(),

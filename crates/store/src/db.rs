@@ -13,6 +13,8 @@
 //! asked for, which also carries everything committed before it; otherwise it survives the end of the process, not
 //! that of the machine.
 
+mod reserve;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -21,6 +23,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use crate::error::{Error, Result};
+use reserve::Reserve;
 
 /// Entry N brings a database from version N to N + 1. Never edit one that was released.
 const MIGRATIONS: &[&str] = &["
@@ -70,18 +73,20 @@ pub struct Db {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     path: PathBuf,
+    reserve: Reserve,
 }
 
 impl Db {
     /// Opens or makes the file and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut writer = connect(path)?;
-        writer.pragma_update(None, "journal_mode", "WAL")?;
-        writer.pragma_update(None, "synchronous", "NORMAL")?;
-        migrate(&mut writer)?;
-        let reader = connect(path)?;
-        reader.pragma_update(None, "query_only", true)?;
-        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader), path: path.to_owned() })
+        let reserve = Reserve::beside(path);
+        let (writer, reader) = match connect_both(path) {
+            // SQLite needs files of its own beside the database, and says in many ways that it cannot make them.
+            Err(_) if reserve.spend() => connect_both(path)?,
+            other => other?,
+        };
+        reserve.refill();
+        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader), path: path.to_owned(), reserve })
     }
 
     /// The file.
@@ -115,6 +120,36 @@ impl Db {
         durability: Durability,
         change: impl FnOnce(&Transaction<'_>) -> Result<T>,
     ) -> Result<T> {
+        let result = self.write_once(durability, change);
+        if result.is_ok() {
+            self.reserve.refill();
+        }
+        result
+    }
+
+    /// The same for a change that frees something, or tells what has become of something: it works on a full disk.
+    pub(crate) fn write_freeing<T>(
+        &self,
+        durability: Durability,
+        change: impl Fn(&Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
+        match self.write_once(durability, &change) {
+            Err(Error::NoSpace { .. }) => {
+                self.reserve.spend();
+                // The log starts again where it began, in blocks that it has already. A reader may be in the way.
+                let restarted = "PRAGMA wal_checkpoint(RESTART)";
+                let _busy = lock(&self.writer).query_row(restarted, [], |_| Ok(()));
+                self.write_once(durability, &change)
+            }
+            result => result,
+        }
+    }
+
+    fn write_once<T>(
+        &self,
+        durability: Durability,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut connection = lock(&self.writer);
         if durability == Durability::Power {
             connection.pragma_update(None, "synchronous", "FULL")?;
@@ -125,6 +160,17 @@ impl Db {
         }
         result
     }
+}
+
+/// The connection that writes and the one that reads.
+fn connect_both(path: &Path) -> Result<(Connection, Connection)> {
+    let mut writer = connect(path)?;
+    writer.pragma_update(None, "journal_mode", "WAL")?;
+    writer.pragma_update(None, "synchronous", "NORMAL")?;
+    migrate(&mut writer)?;
+    let reader = connect(path)?;
+    reader.pragma_update(None, "query_only", true)?;
+    Ok((writer, reader))
 }
 
 fn connect(path: &Path) -> Result<Connection> {

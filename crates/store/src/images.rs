@@ -219,7 +219,7 @@ impl<'a> ImageTable<'a> {
 
     /// Deletes a name. Returns the id it pointed at. Flushed.
     pub fn untag(&self, name: &ImageRef) -> Result<Digest> {
-        self.store.db().write(Durability::Power, |tx| {
+        self.store.db().write_freeing(Durability::Power, |tx| {
             let id = id_of(tx, name)?.ok_or_else(|| Error::not_found("image", name.familiar()))?;
             tx.prepare_cached("DELETE FROM names WHERE reference = ?1")?.execute([name.to_string()])?;
             Ok(id)
@@ -256,7 +256,7 @@ impl<'a> ImageTable<'a> {
     /// Deletes an image with all its names, and the layers and blobs that nobody else uses. Refused while a lease is on
     /// it; children are the caller's business. Flushed.
     pub fn remove(&self, id: &Digest) -> Result<Removed> {
-        let image = self.store.db().write(Durability::Power, |tx| {
+        let image = self.store.db().write_freeing(Durability::Power, |tx| {
             let image = get(tx, id)?.ok_or_else(|| Error::not_found("image", id.as_str()))?;
             let holders = leases::holders(tx, &Resource::Image(id.clone()))?;
             if !holders.is_empty() {

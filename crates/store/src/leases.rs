@@ -78,7 +78,7 @@ impl<'a> Leases<'a> {
 
     /// `owner` needs nothing any more.
     pub fn remove(&self, owner: &str) -> Result<()> {
-        self.db.write(Durability::Process, |tx| {
+        self.db.write_freeing(Durability::Process, |tx| {
             tx.prepare_cached("DELETE FROM leases WHERE owner = ?1")?.execute([owner])?;
             Ok(())
         })
@@ -87,7 +87,7 @@ impl<'a> Leases<'a> {
     /// `owner` does not need `resource` any more.
     pub fn remove_one(&self, owner: &str, resource: &Resource) -> Result<()> {
         let (kind, name) = resource.columns();
-        self.db.write(Durability::Process, |tx| {
+        self.db.write_freeing(Durability::Process, |tx| {
             tx.prepare_cached("DELETE FROM leases WHERE owner = ?1 AND kind = ?2 AND resource = ?3")?
                 .execute([owner, kind, name])?;
             Ok(())

@@ -3,6 +3,7 @@
 //! ```text
 //! ROOT/                                0710, usually /var/lib/wharf
 //!   wharf.db  wharf.db-wal  -shm       records (see `db`)
+//!   wharf.reserve                      space for forgetting things when the disk is full
 //!   lock                               held by the daemon that has the root open
 //!   content/                           0700, an OCI image layout's `blobs` at heart
 //!     blobs/sha256/HEX                 finished blobs, read-only

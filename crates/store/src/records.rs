@@ -97,7 +97,7 @@ impl Records<'_> {
 
     /// Replaces name and document of an existing record.
     pub fn update(&self, id: &str, name: &str, json: &str, durability: Durability) -> Result<()> {
-        self.db.write(durability, |tx| {
+        self.db.write_freeing(durability, |tx| {
             self.check_name(tx, id, name)?;
             let changed = tx
                 .prepare_cached("UPDATE records SET name = ?3, body = ?4 WHERE kind = ?1 AND id = ?2")?
@@ -128,7 +128,7 @@ impl Records<'_> {
 
     /// Forgets a record. Whether it existed. Flushed to disk.
     pub fn delete(&self, id: &str) -> Result<bool> {
-        self.db.write(Durability::Power, |tx| {
+        self.db.write_freeing(Durability::Power, |tx| {
             let gone = tx
                 .prepare_cached("DELETE FROM records WHERE kind = ?1 AND id = ?2")?
                 .execute([self.kind.as_str(), id])?;

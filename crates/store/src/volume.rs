@@ -131,7 +131,7 @@ impl<'a> Volumes<'a> {
     /// Deletes a volume and its data. Refused while a lease is on it.
     pub fn remove(&self, name: &str) -> Result<()> {
         let _flight = self.store.flights().enter(&format!("volume {name}"));
-        self.store.db().write(Durability::Power, |tx| {
+        self.store.db().write_freeing(Durability::Power, |tx| {
             let holders = leases::holders(tx, &Resource::Volume(name.to_owned()))?;
             if !holders.is_empty() {
                 return Err(Error::InUse { what: "volume", name: name.to_owned(), holders });

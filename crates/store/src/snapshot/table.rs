@@ -197,7 +197,7 @@ impl Table {
 
     /// Deletes the row, then the tree.
     pub(super) fn remove(&self, key: &str) -> Result<()> {
-        let number = self.db.write(Durability::Process, |tx| {
+        let number = self.db.write_freeing(Durability::Process, |tx| {
             let row = find(tx, self.driver, key)?.ok_or_else(|| Error::not_found("snapshot", key))?;
             let mut statement =
                 tx.prepare_cached("SELECT key FROM snapshots WHERE parent = ?1 ORDER BY key")?;

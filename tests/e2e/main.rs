@@ -7,6 +7,7 @@
 mod bed;
 mod containers;
 mod contract;
+mod copy;
 mod faults;
 mod http;
 mod images;

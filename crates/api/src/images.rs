@@ -158,7 +158,12 @@ async fn archive(call: Call, names: Vec<String>) -> Result {
     if platform(&call)?.is_some() {
         return Err(Error::not_implemented("saving one platform of an image is not implemented yet"));
     }
-    let mut chunks = call.parts.images.save(names).await?;
+    let chunks = call.parts.images.save(names).await?;
+    tar_reply(chunks).await
+}
+
+/// An archive as it is made.
+pub(crate) async fn tar_reply(mut chunks: engine::images::ArchiveStream) -> Result {
     let first = match chunks.next().await {
         Some(Err(error)) => return Err(error),
         first => first,
@@ -167,7 +172,7 @@ async fn archive(call: Call, names: Vec<String>) -> Result {
     Ok(reply::stream(HeaderValue::from_static("application/x-tar"), chunks))
 }
 
-fn reader(body: RequestBody) -> impl tokio::io::AsyncRead + Send + Unpin + 'static {
+pub(crate) fn reader(body: RequestBody) -> impl tokio::io::AsyncRead + Send + Unpin + 'static {
     StreamReader::new(body)
 }
 

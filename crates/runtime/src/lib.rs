@@ -29,12 +29,14 @@ mod limits;
 mod namespaces;
 mod request;
 mod validate;
+mod view;
 
 pub use cli::main;
 pub use create::create;
 pub use error::Error;
 pub use exec::exec;
 pub use request::{CgroupMode, CreateRequest, Created, ExecRequest, Running, Stdio};
+pub use view::{owner_in, view};
 
 /// Result of the runtime.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -40,6 +40,7 @@ mod volume;
 pub use compression::{Compression, Decompressor};
 pub use content::{BlobInfo, ContentStore, Ingest};
 pub use db::{Db, Durability};
+pub use diff::subtree;
 pub use error::{Error, Result};
 pub use flight::{Flight, Flights};
 pub use gc::Swept;

@@ -1,9 +1,11 @@
 //! `/containers`: parse, call the engine, render.
 
 mod create;
+mod files;
 mod streams;
 
 pub(crate) use create::create;
+pub(crate) use files::{archive_get, archive_head, archive_put, commit, export};
 pub(crate) use streams::{attach, logs, stats, wait};
 
 use engine::containers::request::{ListRequest, RemoveRequest, StopRequest, UpdateRequest};

@@ -14,7 +14,7 @@ use super::record::{MountRecord, Record};
 use super::request::CreateRequest;
 use super::state::{Exit, State};
 use super::view::Created;
-use super::{Containers, Shared, copy_up, driver, merge, name, security, validate};
+use super::{Containers, Shared, driver, merge, name, security, validate};
 use crate::images::ResolvedImage;
 use crate::volumes::VolumeRequest;
 use crate::{Timestamp, blocking, random};
@@ -219,14 +219,23 @@ fn prepare(shared: &Arc<Shared>, mut record: Record, image: &ResolvedImage) -> R
         let lease = store::Resource::Volume(mount.point.name.clone());
         store.leases().add(id.as_str(), &lease)?;
         if !mount.no_copy && mount.subpath.is_empty() {
-            let layers = store.snapshots().layers(id.as_str())?;
-            copy_up::fill(&layers, &mount.point.destination, std::path::Path::new(&mount.point.source))
+            fill(store, &id, mount)
                 .map_err(|e| Error::internal(format!("failed to populate volume: {e}")))?;
         }
     }
     let json = serde_json::to_string(&record).map_err(Error::internal)?;
     store.db().create_container(id.as_str(), &record.name, &json)?;
     Ok(record)
+}
+
+/// A volume that is empty gets what the image has at its place.
+fn fill(store: &store::Store, id: &ContainerId, mount: &MountRecord) -> Result<()> {
+    let volume = std::path::Path::new(&mount.point.source);
+    if std::fs::read_dir(volume).map_err(Error::internal)?.next().is_none() {
+        let inside = std::path::Path::new(&mount.point.destination);
+        store.snapshots().copy_out(id.as_str(), inside, volume)?;
+    }
+    Ok(())
 }
 
 /// What a failed create leaves. Blocks. Errors go to the log: the user gets the first one.

@@ -4,13 +4,15 @@
 //! state and takes requests from a bounded queue; readers look at a `watch` snapshot and never wait. The process itself
 //! belongs to a *supervisor* (another process), which goes on when this daemon dies.
 
+mod archive;
 mod attach;
 mod capabilities;
-mod copy_up;
+mod commit;
 mod create;
 mod devices;
 mod driver;
 mod exec;
+mod export;
 mod files;
 mod health;
 mod host;
@@ -28,6 +30,7 @@ mod remove;
 pub mod request;
 mod restart;
 mod restore;
+mod root;
 mod seccomp;
 mod security;
 mod signal;
@@ -60,6 +63,8 @@ use host::HostFacts;
 use record::Record;
 use table::{Handle, Table};
 
+pub use archive::{ExtractRequest, PathStat};
+pub use commit::CommitRequest;
 pub(crate) use inspect::driver_name;
 pub use stats::StatsStream;
 pub use wait::Waiting;

@@ -20,6 +20,7 @@ use crate::Settings;
 use limits::device_rules;
 pub(crate) use limits::{limited_devices, resources};
 use mounts::{all_mounts, in_spec, propagation_of_root};
+pub(crate) use mounts::{bind_file, mount_of};
 
 /// Paths hidden from containers by default.
 pub(crate) const MASKED_PATHS: [&str; 12] = [

@@ -277,7 +277,7 @@ fn resolve_mounts(shared: &Shared, record: &Record) -> Result<Vec<ResolvedMount>
     record.mounts.iter().map(|mount| resolve_mount(shared, mount)).collect()
 }
 
-fn resolve_mount(shared: &Shared, mount: &MountRecord) -> Result<ResolvedMount> {
+pub(crate) fn resolve_mount(shared: &Shared, mount: &MountRecord) -> Result<ResolvedMount> {
     let point = &mount.point;
     let bind = |source: &str| Mount {
         kind: "bind".to_owned(),

@@ -8,12 +8,25 @@ use types::{Config, Error, Result};
 /// A config made by these instructions alone.
 pub(super) fn apply(changes: &[String]) -> Result<Config> {
     let mut config = Config::default();
+    apply_to(&mut config, changes)?;
+    Ok(config)
+}
+
+/// Changes a config by these instructions.
+pub(crate) fn apply_to(config: &mut Config, changes: &[String]) -> Result<()> {
+    let mut has_command = false;
     for line in changes.iter().flat_map(|change| change.lines()).map(str::trim) {
         if !line.is_empty() && !line.starts_with('#') {
-            one(&mut config, line)?;
+            one(config, line)?;
+            let word = line.split_whitespace().next().unwrap_or_default();
+            has_command |= word.eq_ignore_ascii_case("CMD");
+            // A command made for another entry point means nothing to this one.
+            if word.eq_ignore_ascii_case("ENTRYPOINT") && !has_command {
+                config.cmd = None;
+            }
         }
     }
-    Ok(config)
+    Ok(())
 }
 
 fn one(config: &mut Config, line: &str) -> Result<()> {

@@ -10,6 +10,7 @@
 //! and [`Images::set_running`] tells which of these run: nothing here asks `Containers`.
 
 mod changes;
+mod commit;
 mod downloads;
 mod glob;
 mod hold;
@@ -37,6 +38,8 @@ use types::{ContainerId, Digest, Error, Platform, Result};
 use crate::Events;
 use downloads::Downloads;
 
+pub(crate) use changes::apply_to;
+pub(crate) use commit::Commit;
 pub use load::ImportRequest;
 pub use progress::{Detail, Progress, ProgressStream};
 /// Who we are for a registry: doors use no crate below the engine.

@@ -18,6 +18,14 @@ const CHUNKS_MAX: usize = 8;
 #[derive(Debug)]
 pub struct ArchiveStream(mpsc::Receiver<Result<Bytes>>);
 
+impl ArchiveStream {
+    /// A stream and what is written to it, from a thread.
+    pub(crate) fn channel() -> (Chunks, Self) {
+        let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
+        (Chunks(sender), Self(receiver))
+    }
+}
+
 impl futures_util::Stream for ArchiveStream {
     type Item = Result<Bytes>;
 
@@ -31,20 +39,19 @@ impl Images {
     /// and OCI layout in one. An unknown one is told before the first byte.
     pub async fn save(&self, wanted: Vec<String>) -> Result<ArchiveStream> {
         let chosen = self.blocking(move |shared| shared.choose(&wanted)).await?;
-        let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
+        let (chunks, stream) = ArchiveStream::channel();
         let shared = self.0.clone();
         tokio::task::spawn_blocking(move || {
-            let mut out = io::BufWriter::with_capacity(CHUNK, Chunks(sender.clone()));
+            let mut out = io::BufWriter::with_capacity(CHUNK, chunks.clone());
             let written = store::archive::save(&shared.store, &chosen, &mut out)
                 .map_err(Error::from)
                 .and_then(|()| out.flush().map_err(Error::internal));
             match written {
                 Ok(()) => shared.publish_saved(&chosen),
-                // Nobody reads it if the client is gone.
-                Err(error) => drop(sender.blocking_send(Err(error))),
+                failed => chunks.end(failed),
             }
         });
-        Ok(ArchiveStream(receiver))
+        Ok(stream)
     }
 }
 
@@ -106,7 +113,18 @@ fn unsavable(error: Error, text: &str, reference: Option<&ImageRef>) -> Error {
     }
 }
 
-struct Chunks(mpsc::Sender<Result<Bytes>>);
+/// The writing end of an archive.
+#[derive(Debug, Clone)]
+pub(crate) struct Chunks(mpsc::Sender<Result<Bytes>>);
+
+impl Chunks {
+    /// The last word: an error breaks the stream. Nobody reads it if the client is gone.
+    pub(crate) fn end(self, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            drop(self.0.blocking_send(Err(error)));
+        }
+    }
+}
 
 impl Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -37,17 +37,39 @@ const TRAILER_MAX: u64 = 1 << 30;
 
 /// Unpacks the tar `layer` into the directory `tree`, reading to the end of the stream. Nothing is flushed.
 pub(crate) fn apply(layer: &mut dyn Read, tree: &Path, whiteouts: Whiteouts) -> Result<Applied> {
+    unpack(layer, Place::open(tree)?, whiteouts, None)
+}
+
+/// How an archive of a user goes into a container, which is not how a layer does.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UnpackOptions {
+    /// Who gets everything, instead of whom the archive names.
+    pub owner: Option<(u32, u32)>,
+    /// A directory never gives way to something else, nor the other way round.
+    pub keep_kinds: bool,
+}
+
+pub(super) fn unpack(
+    layer: &mut dyn Read,
+    place: Place,
+    whiteouts: Whiteouts,
+    guest: Option<UnpackOptions>,
+) -> Result<Applied> {
     let mut reader = Reader::new(layer);
     let mut unpack = Unpack {
-        place: Place::open(tree)?,
+        place,
         whiteouts,
+        guest,
         seen: HashSet::new(),
         times: Vec::new(),
         usage: Usage::default(),
         top_seen: false,
         buffer: vec![0; 128 << 10],
     };
-    while let Some(entry) = reader.next_entry()? {
+    while let Some(mut entry) = reader.next_entry()? {
+        if let Some((uid, gid)) = guest.and_then(|guest| guest.owner) {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
         unpack.entry(&entry, &mut reader)?;
     }
     drain(reader.into_inner(), &mut unpack.buffer)?;
@@ -72,6 +94,8 @@ fn drain(rest: &mut dyn Read, buffer: &mut [u8]) -> Result<()> {
 struct Unpack {
     place: Place,
     whiteouts: Whiteouts,
+    /// Not a layer, but an archive for a place that has its own attributes.
+    guest: Option<UnpackOptions>,
     /// Paths that this layer brought: its whiteouts do not concern them. Only kept where whiteouts remove.
     seen: HashSet<Components>,
     /// Directories and their times, which are set last because every file made in them changes them.
@@ -88,12 +112,17 @@ impl Unpack {
         if self.whiteouts != Whiteouts::Literal && name.starts_with(PREFIX) {
             return self.whiteout(parent, name);
         }
+        if self.guest.is_some_and(|guest| guest.keep_kinds) {
+            self.check_kind(&place, entry)?;
+        }
         match entry.kind {
             EntryKind::File => self.file(&place, entry, reader)?,
             EntryKind::Directory => self.directory(&place, entry)?,
             EntryKind::HardLink => self.hard_link(&place, entry)?,
             EntryKind::Symlink => {
-                check_symlink(&place, &entry.link)?;
+                if self.guest.is_none() {
+                    check_symlink(&place, &entry.link)?;
+                }
                 let target = OsStr::from_bytes(&entry.link);
                 self.make(&place, |dir, name| rustix::fs::symlinkat(target, dir, name))?;
                 self.attributes_by_name(&place, entry)?;
@@ -117,11 +146,33 @@ impl Unpack {
         Ok(())
     }
 
+    /// Docker's words for a directory that would have to give way, or to take a file's place.
+    fn check_kind(&mut self, place: &Components, entry: &Entry) -> Result<()> {
+        let (Some(name), parent) = (place.last(), &place[..place.len() - 1]) else { return Ok(()) };
+        let found = match self.place.existing(parent) {
+            Ok(dir) => rustix::fs::statat(&dir, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW).ok(),
+            Err(_) => None,
+        };
+        let Some(found) = found else { return Ok(()) };
+        let is_dir = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+        let word = |is_dir: bool| if is_dir { "directory" } else { "non-directory" };
+        let becomes_dir = entry.kind == EntryKind::Directory;
+        if is_dir == becomes_dir {
+            return Ok(());
+        }
+        let (shown, top) = (self.place.show(place), self.place.show(&[]));
+        let (from, to) = (word(is_dir), word(becomes_dir));
+        Err(Error::Invalid(format!("cannot overwrite {from} {shown:?} with {to} {top:?}")))
+    }
+
     /// The entry `./`: attributes of the tree's own top.
     fn top(&mut self, entry: &Entry) -> Result<()> {
         if entry.kind != EntryKind::Directory {
             let name = String::from_utf8_lossy(&entry.path);
             return Err(Error::Breakout(format!("{name:?} takes the place of the root directory")));
+        }
+        if self.guest.is_some() {
+            return Ok(());
         }
         let top = rustix::io::fcntl_dupfd_cloexec(self.place.top(), 0).at("opening", self.place.show(&[]))?;
         attributes(top.as_fd(), entry).at("changing", self.place.show(&[]))?;

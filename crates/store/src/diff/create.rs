@@ -118,18 +118,18 @@ fn reach(open: &mut Vec<(PathBuf, Rc<Dir>)>, path: &Path) -> Result<Rc<Dir>> {
     Ok(dir)
 }
 
-struct Pack<'a> {
+pub(super) struct Pack<'a> {
     writer: Writer<&'a mut dyn Write>,
     /// Files with several names, by device and inode: the name they were packed under.
     links: HashMap<(u64, u64), PathBuf>,
 }
 
 impl<'a> Pack<'a> {
-    fn new(out: &'a mut dyn Write) -> Self {
+    pub(super) fn new(out: &'a mut dyn Write) -> Self {
         Self { writer: Writer::new(out), links: HashMap::new() }
     }
 
-    fn finish(self) -> Result<()> {
+    pub(super) fn finish(self) -> Result<()> {
         self.writer.finish().map(drop).map_err(Error::Input)
     }
 
@@ -162,14 +162,16 @@ impl<'a> Pack<'a> {
         self.writer.append(&entry).map_err(Error::Input)
     }
 
-    fn file(&mut self, dir: &Dir, name: &OsStr, stat: &Stat, path: &Path) -> Result<()> {
+    pub(super) fn file(&mut self, dir: &Dir, name: &OsStr, stat: &Stat, path: &Path) -> Result<()> {
         let Some(kind) = entry_kind(stat) else { return Ok(()) };
         let mut entry = Entry::new(kind, path.as_os_str().as_bytes(), stat.st_mode & 0o7777);
         entry.uid = stat.st_uid;
         entry.gid = stat.st_gid;
         entry.mtime = Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 };
         if kind == EntryKind::Directory {
-            entry.path.push(b'/');
+            if !entry.path.ends_with(b"/") {
+                entry.path.push(b'/');
+            }
         } else if stat.st_nlink > 1 {
             let id = (stat.st_dev, stat.st_ino);
             if let Some(first) = self.links.get(&id) {

@@ -13,6 +13,7 @@ mod dir;
 mod place;
 mod remove;
 mod stack;
+pub mod subtree;
 
 #[cfg(test)]
 mod tests;

@@ -82,6 +82,8 @@ pub(super) fn join(components: &[Vec<u8>]) -> PathBuf {
 #[derive(Debug)]
 pub(super) struct Place {
     top: OwnedFd,
+    /// Where links and `..` are held: the tree's own top, or a directory above it and the way down.
+    root: Option<(OwnedFd, PathBuf)>,
     path: PathBuf,
     /// The directory of the last entry: archives go directory by directory.
     last: Option<(PathBuf, OwnedFd)>,
@@ -92,7 +94,16 @@ impl Place {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let top = rustix::fs::openat(CWD, path, flags, Mode::empty()).at("opening", path)?;
-        Ok(Self { top, path: path.to_owned(), last: None, implied: Vec::new() })
+        Ok(Self { top, root: None, path: path.to_owned(), last: None, implied: Vec::new() })
+    }
+
+    /// The directory `inside` (without symbolic links) of the tree at `root`: links in it may lead to all of that tree.
+    pub(super) fn open_in(root: BorrowedFd<'_>, inside: &Path) -> Result<Self> {
+        let root = rustix::io::fcntl_dupfd_cloexec(root, 0).at("opening", inside)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let top = open_in(&root, inside, flags).at("opening", inside)?;
+        let path = inside.to_owned();
+        Ok(Self { top, root: Some((root, path.clone())), path, last: None, implied: Vec::new() })
     }
 
     /// For messages.
@@ -163,13 +174,20 @@ impl Place {
 
     fn resolve(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
-        loop {
-            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            match rustix::fs::openat2(&self.top, path, flags, Mode::empty(), resolve) {
-                // The kernel saw a rename somewhere on the machine and cannot tell whether it mattered.
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                result => return result,
-            }
+        match &self.root {
+            None => open_in(&self.top, path, flags),
+            Some((root, inside)) => open_in(root, &inside.join(path), flags),
+        }
+    }
+}
+
+fn open_in(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    loop {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+            // The kernel saw a rename somewhere on the machine and cannot tell whether it mattered.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            result => return result,
         }
     }
 }

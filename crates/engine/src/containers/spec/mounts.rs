@@ -132,6 +132,16 @@ fn tmpfs(target: &str, options: &str) -> Mount {
     }
 }
 
+/// One of the user's mounts in the words of `config.json`.
+pub(crate) fn mount_of(resolved: &ResolvedMount) -> types::spec::Mount {
+    in_spec(user_mount(resolved))
+}
+
+/// A file of ours on one of the container.
+pub(crate) fn bind_file(source: &str, target: &str) -> types::spec::Mount {
+    in_spec(standard("bind", source, target, &["rbind", "rprivate"]))
+}
+
 fn user_mount(resolved: &ResolvedMount) -> Mount {
     if resolved.mount.kind == "tmpfs" && resolved.mount.source == "tmpfs" {
         return tmpfs(&resolved.mount.destination, &resolved.mount.options.join(","));

@@ -1,0 +1,52 @@
+//! A container's files without its processes: what `docker cp` sees of a stopped one.
+
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use linux::namespace;
+use linux::process::flags;
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::MountPropagationFlags;
+use types::spec::Mount;
+
+use crate::error::{Context, Error};
+use crate::init::{mounts, user};
+
+/// Larger files of users are cut off.
+const FILE_MAX: u64 = 16 << 20;
+
+/// Mounts a root file system on `place` and `list` below it, in a mount namespace that the calling thread gets for
+/// itself: only the thread's end (and that of the descriptor) takes it away again, so it must be one made for this.
+/// Gives the root.
+pub fn view(place: &Path, rootfs: &[types::Mount], list: &[Mount]) -> Result<OwnedFd, Error> {
+    namespace::unshare(flags::NEWNS).doing(|| "create mount namespace".into())?;
+    // Nothing made here may be seen by the host, and nothing that the host mounts is needed here.
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).doing(|| "make mounts private".into())?;
+    mounts::rootfs(place, rootfs)?;
+    let root = linux::fs::open_root(place).doing(|| format!("open {}", place.display()))?;
+    for mount in list {
+        mounts::mount(root.as_fd(), mount, None)?;
+    }
+    Ok(root)
+}
+
+/// The ids that Docker's `user[:group]` means in the container whose root is `root`.
+pub fn owner_in(root: BorrowedFd<'_>, text: &str) -> Result<(u32, u32), Error> {
+    let read = |path: &str| -> Result<String, Error> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let mut bytes = Vec::new();
+        match linux::fs::open_in_root(root, Path::new(path), flags, Mode::empty()) {
+            Ok(file) => {
+                let file = std::fs::File::from(file);
+                file.take(FILE_MAX).read_to_end(&mut bytes).doing(|| format!("read {path}"))?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).doing(|| format!("open {path}")),
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let identity = user::resolve(text, &[], &read("/etc/passwd")?, &read("/etc/group")?)?;
+    Ok((identity.uid, identity.gid))
+}

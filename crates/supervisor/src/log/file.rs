@@ -66,11 +66,19 @@ impl RotatingFile {
             Err(_) => drop(self.file.set_len(self.size)),
         }
         self.batch.clear();
-        // What a burst needed is given back: this process is one of many.
-        if self.batch.capacity() > 4096 {
+        result
+    }
+
+    /// Whether more memory is held than a quiet container's log needs.
+    pub(super) fn is_swollen(&self) -> bool {
+        self.batch.capacity() > 4096
+    }
+
+    /// Gives back what a burst needed: this process is one of many. Nothing may be waiting to be written.
+    pub(super) fn give_back(&mut self) {
+        if self.batch.is_empty() {
             self.batch = Vec::new();
         }
-        result
     }
 
     fn rotate(&mut self) -> io::Result<()> {

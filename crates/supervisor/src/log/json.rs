@@ -9,7 +9,7 @@ use types::StreamKind;
 
 use super::reader::Entry;
 use super::split::Piece;
-use super::time;
+use super::{scan, time};
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -51,6 +51,10 @@ pub(super) fn encode_attrs(attrs: &BTreeMap<String, String>) -> Vec<u8> {
 /// A string's inside. HTML's special characters and the two Unicode line separators are escaped as Go does; each byte
 /// that is not UTF-8 becomes U+FFFD.
 fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
+    // What is valid as a whole, which nearly all output is, is checked many bytes at a time.
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return escape_text(out, text);
+    }
     for chunk in bytes.utf8_chunks() {
         escape_text(out, chunk.valid());
         for _ in chunk.invalid() {
@@ -60,36 +64,54 @@ fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn escape_text(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    for (at, byte) in bytes.iter().copied().enumerate() {
-        let plain = match byte {
-            0..0x20 | b'\\' | b'"' | b'<' | b'>' | b'&' => false,
-            // U+2028 and U+2029 are E2 80 A8 and E2 80 A9.
-            0xE2 => !matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xA8 | 0xA9])),
-            _ => true,
-        };
-        if plain {
-            continue;
-        }
-        out.extend_from_slice(&bytes[start..at]);
-        start = at + 1;
-        match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            0xE2 => {
-                out.extend_from_slice(b"\\u202");
-                out.push(HEX[usize::from(bytes[at + 2] & 0xF)]);
-                start = at + 3;
+    let mut rest = text.as_bytes();
+    while let Some(at) = scan::position(rest, is_special) {
+        let (plain, tail) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        rest = escape_run(out, tail);
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Bytes that may not stand for themselves.
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || matches!(byte, b'\\' | b'"' | b'<' | b'>' | b'&' | 0xE2)
+}
+
+/// Escapes the special bytes that `bytes` starts with, and gives what follows them.
+fn escape_run<'a>(out: &mut Vec<u8>, mut bytes: &'a [u8]) -> &'a [u8] {
+    loop {
+        bytes = match bytes {
+            [b'\n', rest @ ..] => {
+                out.extend_from_slice(b"\\n");
+                rest
             }
-            _ => {
+            [b'\r', rest @ ..] => {
+                out.extend_from_slice(b"\\r");
+                rest
+            }
+            [byte @ (b'\\' | b'"'), rest @ ..] => {
+                out.extend_from_slice(&[b'\\', *byte]);
+                rest
+            }
+            // U+2028 and U+2029.
+            [0xE2, 0x80, last @ (0xA8 | 0xA9), rest @ ..] => {
+                out.extend_from_slice(&[b'\\', b'u', b'2', b'0', b'2', HEX[usize::from(last & 0xF)]]);
+                rest
+            }
+            // Any other character of three bytes that starts like them.
+            [0xE2, rest @ ..] => {
+                out.push(0xE2);
+                rest
+            }
+            [byte, rest @ ..] if is_special(*byte) => {
                 let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xF)]);
                 out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+                rest
             }
+            rest => return rest,
         }
     }
-    out.extend_from_slice(&bytes[start..]);
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ mod json;
 mod local;
 mod options;
 mod reader;
+mod scan;
 mod source;
 mod split;
 mod time;

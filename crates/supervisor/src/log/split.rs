@@ -1,5 +1,7 @@
 //! Output to log entries: one a line, long lines in parts of 16 KiB (moby `daemon/logger/copier.go`).
 
+use super::scan;
+
 /// Longest entry in bytes, without the newline.
 pub(crate) const ENTRY_MAX: usize = 16 * 1024;
 
@@ -31,7 +33,7 @@ impl Splitter {
         while !bytes.is_empty() {
             let room = ENTRY_MAX - self.pending.len();
             let window = &bytes[..bytes.len().min(room)];
-            match window.iter().position(|b| *b == b'\n') {
+            match scan::position(window, |byte| byte == b'\n') {
                 Some(at) => {
                     self.emit(&bytes[..at], true, &now, &mut emit);
                     bytes = &bytes[at + 1..];

@@ -56,6 +56,18 @@ impl Writer {
         self.sink.as_ref().map_or(0, |sink| sink.lost)
     }
 
+    /// Whether [`Writer::give_back`] would give much.
+    pub(crate) fn is_swollen(&self) -> bool {
+        self.sink.as_ref().is_some_and(|sink| sink.file.is_swollen())
+    }
+
+    /// Gives back the memory that a burst of output needed.
+    pub(crate) fn give_back(&mut self) {
+        if let Some(sink) = &mut self.sink {
+            sink.file.give_back();
+        }
+    }
+
     fn each_piece(
         &mut self,
         stream: StreamKind,

@@ -90,10 +90,21 @@ impl Supervisor {
             if self.over && self.connections.len() == 0 {
                 return Ok(());
             }
-            if let Some((token, ready)) = self.poller.wait(self.next_deadline())? {
+            if let Some((token, ready)) = self.next_event()? {
                 self.handle(token, ready)?;
             }
         }
+    }
+
+    /// Waits for something to do. Before it really waits, it gives back what a burst of output needed.
+    fn next_event(&mut self) -> io::Result<Option<(Token, Ready)>> {
+        if self.log.is_swollen() {
+            if let Some(event) = self.poller.wait(Some(Duration::ZERO))? {
+                return Ok(Some(event));
+            }
+            self.log.give_back();
+        }
+        self.poller.wait(self.next_deadline())
     }
 
     fn handle(&mut self, token: Token, ready: Ready) -> io::Result<()> {

@@ -7,6 +7,7 @@ pub mod capabilities;
 pub mod cgroup;
 pub mod fd;
 pub mod fs;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netns;

@@ -116,6 +116,9 @@ pub fn zygote_main() -> ! {
     linux::signalfd::discard_children();
     // Looked up once here instead of in every child.
     let _known = linux::cgroup::hierarchies();
+    // What served the start is of no use any more. Children map code for themselves anyway.
+    linux::aside::trim_memory();
+    let _kept = linux::memory::release_code();
     let stdin = io::stdin();
     let mut byte = [0];
     loop {

@@ -42,6 +42,7 @@ pub(crate) fn main(socket: OwnedFd) -> ! {
     drop(socket);
     let Ok((mut supervisor, _)) = started else { linux::process::exit_now(0) };
     linux::aside::trim_memory();
+    let _kept = linux::memory::release_code();
     let result = supervisor.run();
     if let Err(error) = &result {
         complain(&supervisor.dir, &format!("supervisor: {error}"));

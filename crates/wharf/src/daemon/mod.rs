@@ -36,6 +36,8 @@ const WORKERS: usize = 2;
 const BLOCKING_MAX: usize = 64;
 /// How long an idle blocking thread is kept.
 const BLOCKING_KEEP: Duration = Duration::from_secs(2);
+/// Arenas of the allocator: as many as there are workers.
+const ARENAS: i32 = 2;
 /// Stack of each thread. Only what is touched takes memory.
 const STACK_BYTES: usize = 2 << 20;
 /// Asked to stop this many times, the daemon stops at once.
@@ -70,6 +72,7 @@ fn run(args: &[OsString]) -> anyhow::Result<()> {
         println!("configuration OK");
         return Ok(());
     }
+    linux::memory::limit_arenas(ARENAS);
     let level = logging::start(&merged)?;
     // Before there are threads, and before this process has grown.
     let zygote = Zygote::launch().context("cannot start the zygote")?;
@@ -79,6 +82,7 @@ fn run(args: &[OsString]) -> anyhow::Result<()> {
         .thread_keep_alive(BLOCKING_KEEP)
         .thread_stack_size(STACK_BYTES)
         .thread_name("wharf")
+        .on_thread_stop(give_back)
         .enable_all()
         .build()
         .context("cannot start threads")?;
@@ -86,6 +90,14 @@ fn run(args: &[OsString]) -> anyhow::Result<()> {
     // A blocking call that hangs in the kernel must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// A blocking thread ends because it was not needed for [`BLOCKING_KEEP`]: a quiet moment, without a timer of its own.
+fn give_back() {
+    linux::aside::trim_memory();
+    if let Err(error) = linux::memory::release_code() {
+        tracing::debug!(%error, "cannot give memory back");
+    }
 }
 
 /// The flags, with what the file says besides.

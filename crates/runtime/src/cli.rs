@@ -30,6 +30,8 @@ use crate::error::Error;
 struct Global {
     /// Directory of the containers' states.
     root: PathBuf,
+    /// Cgroups that may not be made are gone without, if no limits are asked for.
+    rootless: bool,
     log: Log,
 }
 
@@ -79,6 +81,7 @@ pub fn main(args: Vec<OsString>) -> i32 {
 fn global(args: &mut Args) -> Result<Option<(Global, String)>, Error> {
     let mut root = None;
     let (mut log_file, mut json, mut debug) = (None, false, false);
+    let mut rootless = None;
     while let Some(flag) = args.flag()? {
         match flag.as_str() {
             "root" => root = Some(PathBuf::from(args.value(&flag)?)),
@@ -91,12 +94,21 @@ fn global(args: &mut Args) -> Result<Option<(Global, String)>, Error> {
                 }
             }
             "debug" => debug = args.boolean()?,
-            "rootless" | "criu" => {
+            "rootless" => match args.value(&flag)?.as_str() {
+                "true" => rootless = Some(true),
+                "false" => rootless = Some(false),
+                "auto" => rootless = None,
+                other => return Err(Error::Invalid(format!("invalid value {other:?} for flag -rootless"))),
+            },
+            // As in runc since 1.1: criu is looked for in $PATH.
+            "criu" => {
                 args.value(&flag)?;
+                eprintln!("--criu ignored (criu binary from $PATH is used)");
             }
             "systemd-cgroup" => {
-                if args.boolean()? && !std::path::Path::new("/run/systemd/system").is_dir() {
-                    let text = "systemd cgroup flag passed, but systemd support for managing cgroups is not available";
+                if args.boolean()? {
+                    let text =
+                        "--systemd-cgroup is not implemented: cgroups are made in the file system only";
                     return Err(Error::NotImplemented(text.into()));
                 }
             }
@@ -116,7 +128,14 @@ fn global(args: &mut Args) -> Result<Option<(Global, String)>, Error> {
         return Ok(None);
     };
     let log = Log::open(log_file.as_deref(), json, debug)?;
-    Ok(Some((Global { root: root.unwrap_or_else(default_root), log }, command)))
+    let rootless = rootless.unwrap_or_else(is_rootless);
+    Ok(Some((Global { root: root.unwrap_or_else(default_root), rootless, log }, command)))
+}
+
+/// An ordinary user, or root of a user namespace that does not map all ids.
+fn is_rootless() -> bool {
+    let whole = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
+    !rustix::process::geteuid().is_root() || !std::fs::read_to_string("/proc/self/uid_map").is_ok_and(whole)
 }
 
 /// `/run/wharf-runtime`, or the user's own runtime directory.

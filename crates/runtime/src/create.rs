@@ -10,7 +10,7 @@ use linux::mount::clone_tree;
 use linux::pidfd;
 use linux::process::{self, Fork, flags};
 use linux::seccomp::{self, Program};
-use types::spec::{Linux, NamespaceKind, Seccomp, Status};
+use types::spec::{Linux, NamespaceKind, Resources, Seccomp, Status};
 
 use crate::channel::{Channel, Tag};
 use crate::error::{Context, Error};
@@ -83,15 +83,17 @@ fn make_cgroup(request: &CreateRequest<'_>, linux: &Linux) -> Result<Option<Cgro
     }
     match Cgroup::create(path, &resources) {
         // An ordinary user without a delegated cgroup can still have a container without limits.
-        Err(error)
-            if error.is_permission()
-                && linux.resources.is_none()
-                && !rustix::process::geteuid().is_root() =>
-        {
-            Ok(None)
-        }
+        Err(error) if request.rootless && error.is_permission() && !limits_anything(linux) => Ok(None),
         other => Ok(Some(other?)),
     }
+}
+
+/// Whether the configuration asks for more than rules for devices, which mean nothing to a user who can make none.
+fn limits_anything(linux: &Linux) -> bool {
+    let unlimited = |resources: &Resources| {
+        *resources == Resources { devices: resources.devices.clone(), ..Resources::default() }
+    };
+    linux.resources.as_ref().is_some_and(|resources| !unlimited(resources))
 }
 
 /// A container at the gate.
@@ -165,8 +167,10 @@ impl Creation<'_> {
         let other_user_namespace = self.namespaces.is_new(NamespaceKind::User)
             || self.namespaces.joined(NamespaceKind::User).is_some();
         // An ordinary user may mount only inside, and reaches there what it reaches here.
-        if !other_user_namespace || !rustix::process::geteuid().is_root() {
-            return Ok((None, Vec::new()));
+        let all = other_user_namespace && rustix::process::geteuid().is_root();
+        let sources = mounts::prepare_sources(&self.request.spec.mounts, self.linux, all)?;
+        if !all {
+            return Ok((None, sources));
         }
         let what = || format!("prepare root file system {}", root_path.display());
         let root = match self.request.rootfs_mounts {
@@ -188,7 +192,7 @@ impl Creation<'_> {
                 return Err(Error::NotImplemented(text));
             }
         };
-        Ok((Some(root), mounts::prepare_sources(&self.request.spec.mounts)?))
+        Ok((Some(root), sources))
     }
 
     /// Directories for a `cgroup` mount.

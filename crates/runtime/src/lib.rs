@@ -24,6 +24,7 @@ mod error;
 mod exec;
 mod gate;
 mod hooks;
+mod idmap;
 mod init;
 mod limits;
 mod namespaces;

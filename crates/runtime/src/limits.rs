@@ -61,8 +61,13 @@ pub(crate) fn map_ids(pid: i32, linux: &Linux) -> Result<(), Error> {
         // Required before an unprivileged gid map; forbids setgroups inside.
         std::fs::write(format!("/proc/{pid}/setgroups"), "deny").doing(|| "deny setgroups".into())?;
     }
-    write_map(pid, "uid_map", "newuidmap", &linux.uid_mappings)?;
-    write_map(pid, "gid_map", "newgidmap", &linux.gid_mappings)
+    write_maps(pid, &linux.uid_mappings, &linux.gid_mappings)
+}
+
+/// Writes both maps of a new user namespace.
+pub(crate) fn write_maps(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<(), Error> {
+    write_map(pid, "uid_map", "newuidmap", uids)?;
+    write_map(pid, "gid_map", "newgidmap", gids)
 }
 
 fn write_map(pid: i32, file: &str, helper: &str, list: &[IdMapping]) -> Result<(), Error> {

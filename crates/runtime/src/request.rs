@@ -60,6 +60,8 @@ pub struct CreateRequest<'a> {
     pub seccomp: Option<&'a Program>,
     /// Which cgroup.
     pub cgroup: CgroupMode<'a>,
+    /// Go without a cgroup if none may be made and no limits are asked for.
+    pub rootless: bool,
     /// Lets another process start the container: init listens in the directory `DIR/<id>`, which must exist, and outlives
     /// the caller. `None`: only [`Created::start`] starts it, and init goes when [`Created`] is dropped.
     pub state_root: Option<&'a Path>,
@@ -85,6 +87,7 @@ impl<'a> CreateRequest<'a> {
             groups: &[],
             seccomp: None,
             cgroup: CgroupMode::Inherit,
+            rootless: !rustix::process::geteuid().is_root(),
             state_root: None,
             no_pivot: false,
             no_new_keyring: false,

@@ -40,10 +40,38 @@ pub(crate) fn spec(spec: &RuntimeSpec, linux: &Linux, namespaces: &Namespaces<'_
     if !linux.time_offsets.is_empty() && !namespaces.is_new(NamespaceKind::Time) {
         return invalid("timeOffsets needs a new time namespace");
     }
+    for path in linux.masked_paths.iter().chain(&linux.readonly_paths) {
+        if !path.starts_with('/') {
+            return invalid(&format!("masked and read-only paths must be absolute: {path:?}"));
+        }
+    }
+    hooks(spec)?;
     for name in linux.sysctl.keys() {
         sysctl(name, &has)?;
     }
     unsupported(linux)
+}
+
+/// Every hook has an absolute path, and a timeout that can be met (config.md, "POSIX-platform Hooks").
+fn hooks(spec: &RuntimeSpec) -> Result<(), Error> {
+    let Some(all) = &spec.hooks else { return Ok(()) };
+    let kinds = [
+        &all.prestart,
+        &all.create_runtime,
+        &all.create_container,
+        &all.start_container,
+        &all.poststart,
+        &all.poststop,
+    ];
+    for hook in kinds.into_iter().flatten() {
+        if !hook.path.starts_with('/') {
+            return Err(Error::Invalid(format!("hook path must be absolute: {:?}", hook.path)));
+        }
+        if hook.timeout.is_some_and(|seconds| seconds <= 0) {
+            return Err(Error::Invalid(format!("timeout of hook {} must be greater than zero", hook.path)));
+        }
+    }
+    Ok(())
 }
 
 /// Checks one process.
@@ -53,6 +81,11 @@ pub(crate) fn process(process: &Process) -> Result<(), Error> {
     }
     if !process.cwd.starts_with('/') {
         return Err(Error::Invalid("Cwd must be an absolute path".into()));
+    }
+    for (index, limit) in process.rlimits.iter().enumerate() {
+        if process.rlimits.iter().take(index).any(|earlier| earlier.kind == limit.kind) {
+            return Err(Error::Invalid(format!("duplicate rlimit: {}", limit.kind)));
+        }
     }
     let enabled = |path: &str| std::fs::read(path).is_ok_and(|content| content.starts_with(b"Y"));
     if !process.apparmor_profile.is_empty() && !enabled("/sys/module/apparmor/parameters/enabled") {

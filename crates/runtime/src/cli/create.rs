@@ -164,6 +164,7 @@ fn make_in(
     let cgroup_path = cgroup_path(&spec, id);
     let mut request = CreateRequest::new(id, &spec, &flags.bundle);
     request.cgroup = CgroupMode::Path(&cgroup_path);
+    request.rootless = global.rootless;
     request.no_pivot = flags.no_pivot;
     request.no_new_keyring = flags.no_new_keyring;
     request.preserve_fds = flags.preserve_fds + listen_fds();

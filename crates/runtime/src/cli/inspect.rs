@@ -186,7 +186,7 @@ fn all_features() -> Features {
             },
             apparmor: FeaturesEnabled { enabled: true },
             selinux: FeaturesEnabled { enabled: true },
-            mount_extensions: FeaturesMountExtensions::default(),
+            mount_extensions: FeaturesMountExtensions { idmap: FeaturesEnabled { enabled: true } },
             ..FeaturesLinux::default()
         }),
         annotations: BTreeMap::from([("dev.wharf.runtime.version".into(), env!("CARGO_PKG_VERSION").into())]),

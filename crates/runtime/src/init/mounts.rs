@@ -13,7 +13,7 @@ use linux::fs::{PROC_SUPER_MAGIC, is_on, make_dirs_in_root, make_file_in_root, o
 use linux::mount::{FdPath, attach, clone_tree, set_attr};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
-use types::spec::Mount;
+use types::spec::{Linux, Mount};
 
 use super::options::Options;
 use crate::error::{Context, Error, reason};
@@ -39,8 +39,8 @@ pub(super) fn mount_labelled(
         options.data.extend(super::label::mount_option(&mount.kind, label));
     }
     let what = || format!("mount {:?} at {:?}", mount.source, mount.destination);
-    if options.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-        return Err(Error::NotImplemented(format!("{}: id-mapped mounts are not supported yet", what())));
+    if crate::idmap::wanted(mount, &options) && (!options.bind || prepared.is_none()) {
+        return Err(Error::Invalid(format!("{}: only bind mounts can be id-mapped", what())));
     }
     if options.bind && options.remount {
         return change(root, mount, &options);
@@ -274,12 +274,17 @@ pub(crate) fn detached(kind: &str, source: &str, options: &Options) -> std::io::
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
-/// Detached trees of the sources of bind mounts, made by the creator for a container in a new user namespace: there the
-/// sources may be out of reach.
-pub(crate) fn prepare_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>, Error> {
+/// Detached trees of the sources of bind mounts, made by the creator: of `all` for a container in another user namespace,
+/// where the sources may be out of reach, and of those that are id-mapped.
+pub(crate) fn prepare_sources(
+    mounts: &[Mount],
+    linux: &Linux,
+    all: bool,
+) -> Result<Vec<Option<OwnedFd>>, Error> {
     let one = |mount: &Mount| -> Result<Option<OwnedFd>, Error> {
         let options = Options::parse(&mount.kind, &mount.options)?;
-        if !options.bind || options.remount {
+        let mapped = crate::idmap::wanted(mount, &options);
+        if !options.bind || options.remount || !(all || mapped) {
             return Ok(None);
         }
         let what = || format!("mount {:?} at {:?}", mount.source, mount.destination);
@@ -288,7 +293,11 @@ pub(crate) fn prepare_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>, 
             OFlags::PATH | OFlags::CLOEXEC,
             Mode::empty(),
         );
-        Ok(Some(clone_tree(source.doing(what)?.as_fd(), options.recursive).doing(what)?))
+        let tree = clone_tree(source.doing(what)?.as_fd(), options.recursive).doing(what)?;
+        if mapped {
+            crate::idmap::apply(&tree, mount, &options, linux)?;
+        }
+        Ok(Some(tree))
     };
     mounts.iter().map(one).collect()
 }

@@ -125,7 +125,7 @@ fn tree_attr(name: &str) -> Option<(u64, u64)> {
 }
 
 /// All names understood, for `features`.
-pub(crate) const NAMES: [&str; 59] = [
+pub(crate) const NAMES: [&str; 61] = [
     "async",
     "atime",
     "bind",
@@ -134,6 +134,7 @@ pub(crate) const NAMES: [&str; 59] = [
     "diratime",
     "dirsync",
     "exec",
+    "idmap",
     "iversion",
     "lazytime",
     "loud",
@@ -157,6 +158,7 @@ pub(crate) const NAMES: [&str; 59] = [
     "relatime",
     "remount",
     "rexec",
+    "ridmap",
     "rnoatime",
     "rnodev",
     "rnodiratime",

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use types::spec::{Namespace, NamespaceKind, RuntimeSpec};
 
-const APPLETS: [&str; 30] = [
+const APPLETS: [&str; 34] = [
     "sh", "true", "cat", "id", "mount", "ls", "ps", "hostname", "sleep", "env", "pwd", "stat", "touch",
     "echo", "ip", "tty", "stty", "head", "kill", "grep", "readlink", "mkdir", "rm", "test", "wc", "dd",
-    "sed", "ln", "cut", "date",
+    "sed", "ln", "cut", "date", "ionice", "uname", "find", "mknod",
 ];
 
 /// A bundle; dropped, it checks that nothing of its containers is left.

@@ -16,7 +16,7 @@ pub(crate) async fn events(call: Call) -> Result {
         && until < since
     {
         let (since, until) = (call.query.text("since"), call.query.text("until"));
-        return Err(Error::invalid(format!("`since` time ({since}) can't be after `until` time ({until})")));
+        return Err(Error::invalid(format!("`since` time ({since}) cannot be after `until` time ({until})")));
     }
     let subscription = call.parts.events.subscribe(since, until, call.query.filters()?)?;
     let messages = stream::unfold(subscription, |mut subscription| async move {

@@ -74,9 +74,9 @@ impl Filters {
             [one] => match one.as_str() {
                 "1" | "true" | "t" | "T" | "TRUE" | "True" => Ok(true),
                 "0" | "false" | "f" | "F" | "FALSE" | "False" => Ok(false),
-                _ => Err(Error::invalid(format!("invalid filter '{name}={one}'"))),
+                _ => Err(Error::invalid(format!("invalid filter '{name}=[{one}]'"))),
             },
-            many => Err(Error::invalid(format!("invalid filter '{name}={many:?}'"))),
+            many => Err(Error::invalid(format!("invalid filter '{name}=[{}]'", many.join(" ")))),
         }
     }
 

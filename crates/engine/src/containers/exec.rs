@@ -131,10 +131,11 @@ impl Containers {
         must_take_execs(&record)?;
         detach_keys(request.detach_keys.as_deref())?;
         let id = ExecId::from_bytes(random::bytes()?);
-        let command = request.cmd.join(" ");
+        let (command, words) = (request.cmd.join(" "), request.cmd.len());
         self.0.execs.insert(&id, &record.id, request);
         let exec_id = [("execID", id.to_string())];
-        self.0.publish(&record, &format!("exec_create: {command}"), exec_id);
+        let space = if words == 1 { " " } else { "" };
+        self.0.publish(&record, &format!("exec_create: {command}{space}"), exec_id);
         Ok(id)
     }
 
@@ -175,7 +176,10 @@ impl Containers {
         };
         shared.execs.set(exec, Phase::Running { pid: executed.pid });
         let command = wanted.cmd.join(" ");
-        shared.publish(&record, &format!("exec_start: {command}"), [("execID", exec.to_owned())]);
+        // The space behind the last word is Docker's (it joins the command and its arguments).
+        let space = if wanted.cmd.len() == 1 { " " } else { "" };
+        let action = format!("exec_start: {command}{space}");
+        shared.publish(&record, &action, [("execID", exec.to_owned())]);
         if let Some(end) = executed.end {
             let (shared, exec, pid) = (shared.clone(), exec.to_owned(), executed.pid);
             tokio::spawn(async move { watch_end(&shared, &record, &exec, pid, end).await });

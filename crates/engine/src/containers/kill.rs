@@ -13,7 +13,7 @@ impl Containers {
             ..error
         };
         let number = if text.is_empty() { signal::KILL } else { signal::parse(text).map_err(prefix)? };
-        let handle = self.find(name)?;
+        let handle = self.find(name).map_err(prefix)?;
         let record = handle.record();
         if record.state.run().is_none() {
             return Err(prefix(crate::error::not_running(&record.id)));
@@ -48,7 +48,15 @@ impl Containers {
             message: format!("Error when allocating new name: {}", error.message),
             ..error
         };
-        let bare = name::check(new).map_err(prefix)?;
+        let slash = if new.starts_with('/') { "" } else { "/" };
+        let bare = name::check(new)
+            .map_err(|error| match error.message.split_once(&format!("({new})")) {
+                Some((before, after)) => {
+                    Error { message: format!("{before}({slash}{new}){after}"), ..error }
+                }
+                None => error,
+            })
+            .map_err(prefix)?;
         if handle.record().name == bare {
             return Err(Error::invalid("Renaming a container with the same name as its current name"));
         }

@@ -51,7 +51,11 @@ const NAMES: [(&str, i32); 36] = [
 pub(crate) fn parse(text: &str) -> Result<i32> {
     let invalid = || Error::invalid(format!("invalid signal: {text}"));
     if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err(invalid()) };
+        return match number {
+            0 => Err(invalid()),
+            1..=64 => Ok(number),
+            _ => Err(Error::invalid(format!("the linux daemon does not support signal {number}"))),
+        };
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);

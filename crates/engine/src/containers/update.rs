@@ -38,9 +38,9 @@ pub(crate) fn apply(
         ));
     }
     if (want.cpu_period > 0 || want.cpu_quota > 0) && have.nano_cpus > 0 {
+        let what = if want.cpu_period > 0 { "CPU Period" } else { "CPU Quota" };
         return Err(refuse(
-            "Conflicting options: CPU Period/Quota cannot be updated as NanoCPUs has already been set"
-                .to_owned(),
+            format!("Conflicting options: {what} cannot be updated as NanoCPUs has already been set"),
         ));
     }
     if want.memory > 0
@@ -57,8 +57,8 @@ pub(crate) fn apply(
     take_over(have, &want);
     if !request.restart_policy.name.is_empty() {
         if record.host_config.auto_remove && request.restart_policy.name != "no" {
-            return Err(Error::invalid(
-                "Restart policy cannot be updated because AutoRemove is enabled for the container",
+            return Err(refuse(
+                "Restart policy cannot be updated because AutoRemove is enabled for the container".to_owned(),
             ));
         }
         record.host_config.restart_policy = request.restart_policy.clone();

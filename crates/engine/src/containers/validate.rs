@@ -151,7 +151,7 @@ fn host_config_common(host: &HostConfig) -> Result<()> {
             .map_err(|e| Error::invalid(format!("invalid {name}: {e}")))?;
     }
     if !matches!(host.isolation.as_str(), "" | "default") {
-        return bad(format!("invalid isolation '{}' on linux", host.isolation));
+        return bad(format!("invalid isolation ({}): linux only supports 'default'", host.isolation));
     }
     if host.annotations.contains_key("") {
         return bad("invalid Annotations: the empty string is not permitted as an annotation key");
@@ -238,7 +238,8 @@ fn memory(want: &mut Resources, host: &Host, update: bool, warnings: &mut Vec<St
     if want.memory > 0 && want.memory_reservation > 0 && want.memory < want.memory_reservation {
         return bad("Minimum memory limit can not be less than memory reservation limit, see usage");
     }
-    if want.kernel_memory != 0 {
+    // The kernel has no such limit any more; an update that asks for one is let pass, as by Docker.
+    if want.kernel_memory != 0 && !update {
         return bad("kernel memory limit is not supported by this kernel");
     }
     if host.is_v2 {
@@ -259,15 +260,15 @@ fn memory(want: &mut Resources, host: &Host, update: bool, warnings: &mut Vec<St
 
 fn cpu(want: &Resources, host: &Host) -> Result<()> {
     if want.nano_cpus > 0 && want.cpu_period > 0 {
-        return bad("Conflicting options: Nano CPUs and CPU Period cannot both be set.");
+        return bad("Conflicting options: Nano CPUs and CPU Period cannot both be set");
     }
     if want.nano_cpus > 0 && want.cpu_quota > 0 {
-        return bad("Conflicting options: Nano CPUs and CPU Quota cannot both be set.");
+        return bad("Conflicting options: Nano CPUs and CPU Quota cannot both be set");
     }
     let limit = i64::try_from(host.cpus).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
     if want.nano_cpus < 0 || want.nano_cpus > limit {
         return bad(format!(
-            "Range of CPUs is from 0.01 to {}.00, as there are only {} CPUs available",
+            "range of CPUs is from 0.01 to {}.00, as there are only {} CPUs available",
             host.cpus, host.cpus
         ));
     }
@@ -288,17 +289,31 @@ fn cpu(want: &Resources, host: &Host) -> Result<()> {
         (&want.cpuset_mems, &host.mem_set, "mems", "memory nodes"),
     ] {
         let Some(list) = parse_set(text) else {
-            return bad(format!("Invalid value {text} for cpuset {what}"));
+            return bad(format!("Invalid value {text} for cpuset {what}: invalid format: {text}"));
         };
         if list.iter().any(|n| !there.contains(n)) {
-            let available: Vec<String> = there.iter().map(u32::to_string).collect();
             return bad(format!(
                 "Requested {things} are not available - requested {text}, available: {}",
-                available.join(",")
+                ranges(there)
             ));
         }
     }
     Ok(())
+}
+
+/// `0-2,4`, the kernel's way to write a set.
+fn ranges(numbers: &[u32]) -> String {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let text = |&(first, last): &(u32, u32)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    runs.iter().map(text).collect::<Vec<_>>().join(",")
 }
 
 /// `0-2,4`; empty is none.
@@ -318,6 +333,9 @@ pub(crate) fn parse_set(text: &str) -> Option<Vec<u32>> {
 
 fn platform(host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<()> {
     let joins = |mode: &str| mode.strip_prefix("container:").is_some_and(|name| !name.is_empty());
+    if host.ipc_mode == "container:" {
+        return bad("failed to join IPC namespace: invalid name or ID supplied: \"\"");
+    }
     if !matches!(host.ipc_mode.as_str(), "" | "none" | "private" | "shareable" | "host")
         && !joins(&host.ipc_mode)
     {
@@ -394,14 +412,14 @@ mod tests {
             (
                 "{}",
                 r#"{"NanoCpus":3000000000}"#,
-                "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
+                "range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
             ),
             (
                 "{}",
                 r#"{"CpusetCpus":"0-5"}"#,
-                "Requested CPUs are not available - requested 0-5, available: 0,1",
+                "Requested CPUs are not available - requested 0-5, available: 0-1",
             ),
-            ("{}", r#"{"CpusetCpus":"x"}"#, "Invalid value x for cpuset cpus"),
+            ("{}", r#"{"CpusetCpus":"x"}"#, "Invalid value x for cpuset cpus: invalid format: x"),
             ("{}", r#"{"CapAdd":["NOSUCH"]}"#, r#"invalid CapAdd: unknown capability: "CAP_NOSUCH""#),
             (
                 "{}",
@@ -433,7 +451,7 @@ mod tests {
             (r#"{"Env":["=x"]}"#, "{}", "invalid environment variable: =x"),
             (r#"{"Healthcheck":{"Interval":5}}"#, "{}", "Interval in Healthcheck cannot be less than 1ms"),
             ("{}", r#"{"PidMode":"x"}"#, "invalid PID mode: x"),
-            ("{}", r#"{"IpcMode":"container:"}"#, "invalid IPC mode: container:"),
+            ("{}", r#"{"IpcMode":"container:"}"#, "failed to join IPC namespace: invalid name or ID supplied: \"\""),
             ("{}", r#"{"OomScoreAdj":2000}"#, "Invalid value 2000, range for oom score adj is [-1000, 1000]"),
             ("{}", r#"{"ExtraHosts":["x"]}"#, r#"bad format for add-host: "x""#),
             ("{}", r#"{"Runtime":"x"}"#, "unknown or invalid runtime name: x"),

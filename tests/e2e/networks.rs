@@ -132,7 +132,7 @@ fn privileged_the_way_out_is_the_network_with_the_highest_priority() {
     for (name, subnet) in [("aa", "10.1.0.0/24"), ("bb", "10.2.0.0/24"), ("cc", "10.3.0.0/24")] {
         bed.docker(&["network", "create", "--subnet", subnet, name]).ok();
     }
-    run(&bed, "many", &["--network", "bb"]);
+    run(&bed, "many", &["--network", "bb", "-p", "8080:80"]);
     let gateway = || {
         let route = bed.docker(&["exec", "many", "ip", "route"]).ok();
         route
@@ -148,12 +148,24 @@ fn privileged_the_way_out_is_the_network_with_the_highest_priority() {
     assert_eq!(gateway(), "10.3.0.1");
     bed.docker(&["network", "disconnect", "cc", "many"]).ok();
     assert_eq!(gateway(), "10.1.0.1");
+    let port = || bed.docker(&["port", "many"]).ok();
+    let published = port();
+    assert!(published.contains("0.0.0.0:8080"), "{published}");
+    bed.docker(&["network", "disconnect", "bb", "many"]).ok();
+    assert_eq!(port(), published, "published on what is left");
+    bed.docker(&["network", "connect", "bb", "many"]).ok();
     bed.docker(&["restart", "-t", "0", "many"]).ok();
     assert_eq!(gateway(), "10.1.0.1");
     let addresses = bed
         .docker(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}", "many"])
         .ok();
     assert!(addresses.starts_with("10.1.0.") && addresses.contains(" 10.2.0."), "{addresses}");
+    bed.docker(&["network", "disconnect", "bb", "many"]).ok();
+    bed.docker(&["restart", "-t", "0", "many"]).ok();
+    let interfaces = bed.docker(&["exec", "many", "ls", "/sys/class/net"]).ok();
+    assert_eq!(interfaces, "eth0\nlo", "not on the network it was created with any more");
+    bed.docker(&["network", "rm", "bb"]).ok();
+    bed.docker(&["restart", "-t", "0", "many"]).ok();
 }
 
 #[test]

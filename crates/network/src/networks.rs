@@ -324,6 +324,54 @@ impl Networks {
         unplugged.and(left)
     }
 
+    /// Publishes on a live endpoint what another one of the container published until it was detached.
+    ///
+    /// # Errors
+    /// Somebody else has a port by now, or the firewall refuses; the endpoint is as it was.
+    pub fn publish_again(
+        &self,
+        endpoint: &Endpoint,
+        name: &str,
+        ports: &[PublishedPort],
+    ) -> Result<Endpoint> {
+        let again = |port: &PublishedPort| PortRequest {
+            container_port: port.container_port,
+            protocol: port.protocol,
+            host_ip: Some(port.host_ip),
+            host_ports: Some((port.host_port, port.host_port)),
+        };
+        let ports: Vec<PortRequest> = ports.iter().map(again).collect();
+        let mut taken = Vec::new();
+        for port in &ports {
+            let allocated =
+                self.held().ports.allocate(port, IpAddr::V4(Ipv4Addr::UNSPECIFIED), port::reserve);
+            match allocated {
+                Ok(one) => taken.push(one),
+                Err(error) => {
+                    taken.iter().for_each(|(port, _)| self.held().ports.release(port));
+                    return Err(Error::Publish {
+                        name: name.to_owned(),
+                        endpoint: endpoint.id.clone(),
+                        reason: error.to_string(),
+                    });
+                }
+            }
+        }
+        let (published, reservations): (Vec<PublishedPort>, Vec<Reservation>) = taken.into_iter().unzip();
+        let changed = Endpoint { ports: published, ..endpoint.clone() };
+        self.held().endpoints.insert(changed.id.clone(), (changed.clone(), reservations));
+        let mappings: Vec<_> = firewall::mappings(&changed).collect();
+        match self.add_ports(&mappings).and_then(|()| self.carry(&changed)) {
+            Ok(()) => Ok(changed),
+            Err(error) => {
+                let mut held = self.held();
+                changed.ports.iter().for_each(|port| held.ports.release(port));
+                held.endpoints.insert(endpoint.id.clone(), (endpoint.clone(), Vec::new()));
+                Err(error)
+            }
+        }
+    }
+
     /// Makes the interfaces; a bridge that somebody removed is made again, once.
     fn plug(&self, bridge: &Bridge, endpoint: &Endpoint, sandbox: &mut Sandbox) -> Result<()> {
         let mut attempt = |index| {

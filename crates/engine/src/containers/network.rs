@@ -64,19 +64,19 @@ pub(crate) fn enter(shared: &Shared, record: &Record) -> Result<Entered> {
         let netns = network::namespace_of(run.pid).map_err(|error| fail(error.into()))?;
         return Ok(Entered { netns: Some(netns), attached: Vec::new(), files_of: other.id.clone() });
     }
-    let mut names = vec![shared.networks.find(mode).map_err(fail)?.name.clone()];
-    for name in record.endpoints.keys() {
-        let name = &shared.networks.find(name).map_err(fail)?.name;
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
-    match names[0].as_str() {
+    match mode {
         "host" => return Ok(own(None, Vec::new())),
         "none" => {
             return Ok(own(Some(driver.empty_namespace().map_err(|e| fail(e.into()))?), Vec::new()));
         }
         _ => {}
+    }
+    // The mode's own network first, unless the container was disconnected from it.
+    let mut names = Vec::new();
+    for name in record.endpoints.keys() {
+        let known = shared.networks.find(name).map_err(fail)?;
+        let at = if known.name == mode || known.id == mode { 0 } else { names.len() };
+        names.insert(at, known.name.clone());
     }
     let (sandbox, attached) = attach_all(shared, record, &names).map_err(fail)?;
     Ok(own(Some(sandbox.into_netns()), attached))
@@ -224,10 +224,16 @@ pub(crate) fn disconnect(shared: &Shared, record: &mut Record, network: &str, fo
     announce(shared, record)?;
     shared.networks.driver().detach(&endpoint)?;
     files::remove_address(shared, record, endpoint.address.into())?;
-    if let Some(way_out) = network::way_out(&record.attached) {
-        Sandbox::of_process(pid)?.set_way_out(way_out)?;
+    let Some(way_out) = network::way_out(&record.attached).cloned() else { return Ok(()) };
+    Sandbox::of_process(pid)?.set_way_out(&way_out)?;
+    if endpoint.ports.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let published = shared.networks.driver().publish_again(&way_out, &record.name, &endpoint.ports)?;
+    for attached in record.attached.iter_mut().filter(|attached| attached.id == published.id) {
+        attached.clone_from(&published);
+    }
+    shared.keep(record)
 }
 
 /// Whether containers find each other by name where this endpoint is.

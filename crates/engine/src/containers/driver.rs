@@ -283,7 +283,11 @@ impl Driver {
                         .next(&Change::Started(run))
                         .map_err(|e| Error::conflict(e.to_string()))?;
                     record.attached = attached;
-                    shared.keep(&record)?;
+                    if let Err(error) = shared.keep(&record) {
+                        // What is not on record must not run: the user is told that it did not start.
+                        start::undo(&shared, &record, end);
+                        return Err(error);
+                    }
                     Ok((record, Ok(end)))
                 }
                 Err(Failed { code, error }) => {
@@ -291,7 +295,9 @@ impl Driver {
                     if let Ok(state) = record.state.next(&Change::StartFailed(exit)) {
                         record.state = state;
                     }
-                    shared.keep(&record)?;
+                    if let Err(unkept) = shared.keep(&record) {
+                        tracing::warn!(id = %record.id, error = %unkept, "cannot record why a container did not start");
+                    }
                     Ok((record, Err(error)))
                 }
             }
@@ -302,6 +308,7 @@ impl Driver {
         let outcome = outcome.map(|end| self.running(end));
         self.show();
         if outcome.is_ok() {
+            self.tell_volumes("mount");
             self.tell_networks("connect", &self.record.attached);
             self.shared.publish(&self.record, "start", []);
         }
@@ -392,14 +399,18 @@ impl Driver {
             return;
         }
         let attached = std::mem::take(&mut self.record.attached);
-        self.health = None;
+        // What has ended is not healthy; its last checks can still be read.
+        if let Some(health) = &mut self.health {
+            "unhealthy".clone_into(&mut health.status);
+        }
         if let Some(wait) = wait {
             self.record.restart_count += 1;
             self.restart_at = Some(Instant::now() + wait);
             self.waited = Some(wait);
         }
         self.ends += 1;
-        if let Err(error) = self.keep().await {
+        let kept = self.keep().await;
+        if let Err(error) = &kept {
             // The disk may be full. The end is true all the same; exit.json says so after a restart.
             tracing::error!(id = %self.record.id, %error, "cannot record how a container ended");
             self.show();
@@ -417,18 +428,20 @@ impl Driver {
             [("execDuration", seconds), ("exitCode", exit.code.to_string())],
         );
         self.tell_networks("disconnect", &attached);
-        self.let_go(attached).await;
+        self.tell_volumes("unmount");
+        self.let_go(attached, kept.is_ok()).await;
         if self.record.host_config.auto_remove && self.restart_at.is_none() && !self.keeps {
             self.remove_now(true).await;
         }
     }
 
     /// Gives back what only a running container has. Off the path of those who wait for the end.
-    async fn let_go(&self, attached: Vec<::network::Endpoint>) {
+    async fn let_go(&self, attached: Vec<::network::Endpoint>, kept: bool) {
         let (shared, id) = (self.shared.clone(), self.record.id.clone());
         let done = blocking(move || {
             network::leave(&shared, &id, &attached);
-            files::remove_dir(&shared.run_dir(&id))
+            // Only exit.json knows of an end that is not on record.
+            if kept { files::remove_dir(&shared.run_dir(&id)) } else { Ok(()) }
         });
         if let Err(error) = done.await {
             tracing::warn!(id = %self.record.id, %error, "cannot tidy up behind a container");

@@ -16,14 +16,17 @@ impl Containers {
     pub async fn remove(&self, name: &str, request: RemoveRequest) -> Result<()> {
         let handle = self.find(name)?;
         if request.link {
-            return Err(Error::not_implemented("removing a link is not implemented: links are legacy"));
+            // What is not `/parent/alias` names the container itself; links are legacy and never made.
+            let own = Error::internal("Conflict, cannot remove the default link name of the container");
+            return Err(own);
         }
         ask(&handle, |reply| Request::Remove { request, reply }).await
     }
 }
 
-/// Removes all that lies on disk. `record` says that it is being removed. Blocks.
-pub(crate) fn from_disk(shared: &Arc<Shared>, record: &Record, volumes: bool) -> Result<()> {
+/// Removes all that lies on disk, the volumes that the record still calls its own included. `record` says that it is
+/// being removed. Blocks.
+pub(crate) fn from_disk(shared: &Arc<Shared>, record: &Record) -> Result<()> {
     let store = &shared.store;
     shared.keep(record)?;
     store.leases().remove(record.id.as_str())?;
@@ -33,12 +36,10 @@ pub(crate) fn from_disk(shared: &Arc<Shared>, record: &Record, volumes: bool) ->
     }
     files::remove_dir(&shared.data_dir(&record.id))?;
     files::remove_dir(&shared.run_dir(&record.id))?;
-    if volumes {
-        for mount in record.mounts.iter().filter(|m| m.anonymous) {
-            // Another container may have taken it over by --volumes-from: then it stays.
-            if let Err(error) = shared.volumes.remove_now(&mount.point.name) {
-                tracing::debug!(volume = mount.point.name, %error, "an anonymous volume stays");
-            }
+    for mount in record.mounts.iter().filter(|m| m.anonymous) {
+        // Another container may have taken it over by --volumes-from: then it stays.
+        if let Err(error) = shared.volumes.remove_now(&mount.point.name) {
+            tracing::debug!(volume = mount.point.name, %error, "an anonymous volume stays");
         }
     }
     store.db().delete_container(record.id.as_str())?;

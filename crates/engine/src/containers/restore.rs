@@ -61,7 +61,7 @@ fn find_all(shared: &Arc<Shared>) -> Result<Vec<Restored>> {
     let mut restored = Vec::new();
     for record in records.values() {
         if matches!(record.state, State::Removing(_)) {
-            if let Err(error) = remove::from_disk(shared, record, record.host_config.auto_remove) {
+            if let Err(error) = remove::from_disk(shared, record) {
                 tracing::error!(id = %record.id, %error, "cannot finish the removal of a container");
                 let mut dead = record.clone();
                 dead.state = State::Dead(record.state.exit().cloned().unwrap_or_default());

@@ -14,13 +14,15 @@ use super::network::Entered;
 use super::record::{MountRecord, Record};
 use super::spec::{self, Input, Joins, ResolvedMount};
 use super::state::Run;
-use super::{Containers, Request, Shared, ask, devices, files, network, seccomp, security};
+use super::{Containers, Request, Shared, ask, devices, files, network, seccomp, security, signal};
 use crate::Timestamp;
 use crate::error::not_running;
 
 /// What stands before the runtime's words about a process that could not be executed.
 const RUNTIME_PREFIX: &str = "failed to create task for container: failed to create shim task: OCI runtime create failed: \
                               runc create failed: unable to start container process: ";
+/// How long a killed process may take to be gone.
+const KILL_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Compiled filters kept; more different ones than this, and all are compiled anew.
 const FILTERS_MAX: usize = 64;
 
@@ -129,6 +131,29 @@ pub(crate) fn end_of(shared: &Shared, id: &ContainerId) -> End {
                 End::Here(lost())
             }
         },
+    }
+}
+
+/// Takes back a start: kills what runs, waits for its end, gives back what it had. Blocks.
+pub(crate) fn undo(shared: &Shared, record: &Record, end: End) {
+    let (id, dir) = (&record.id, shared.run_dir(&record.id));
+    if let End::Ahead(mut stream) = end {
+        // One that has just ended needs no signal.
+        let _gone = shared.client(id).signal(signal::KILL, true);
+        // Its supervisor answers when all is over, or dies; either way the stream ends.
+        let limited = stream.set_read_timeout(Some(KILL_WAIT));
+        let waited = limited.and_then(|()| std::io::copy(&mut stream, &mut std::io::sink()));
+        if let Err(error) = waited {
+            tracing::error!(%id, %error, "cannot end a container whose start could not be recorded");
+            return;
+        }
+    }
+    if let Err(error) = supervisor::clean_up(&dir) {
+        tracing::warn!(%id, %error, "cannot end what a supervisor left");
+    }
+    network::leave(shared, id, &record.attached);
+    if let Err(error) = files::remove_dir(&dir) {
+        tracing::warn!(%id, %error, "cannot tidy up behind a container");
     }
 }
 

@@ -14,7 +14,6 @@ use crate::containers::request::{RemoveRequest, UpdateRequest};
 use crate::containers::state::{Change, Status};
 use crate::containers::table::View;
 use crate::containers::{client_error, remove, signal, start, update};
-use crate::error::not_running;
 
 /// Attachments waiting for one container's start.
 const PENDING_MAX: usize = 64;
@@ -46,7 +45,7 @@ impl Driver {
         }
         if thaw || (stops && !self.record.stopped_by_user) {
             self.record.stopped_by_user = true;
-            self.keep().await?;
+            self.keep_done("stopped").await;
         }
         self.shared.publish(&self.record, "kill", [("signal", number.to_string())]);
         Ok(())
@@ -73,23 +72,29 @@ impl Driver {
         };
         self.freeze(true).await?;
         self.change(&Change::Paused)?;
-        self.keep().await?;
+        self.keep_done("paused").await;
         self.shared.publish(&self.record, "pause", []);
         Ok(())
     }
 
     pub(super) async fn unpause(&mut self) -> Result<()> {
         if self.record.state.status() != Status::Paused {
-            return Err(match self.record.state.run() {
-                Some(_) => Error::conflict(format!("Container {} is not paused", self.record.id)),
-                None => not_running(&self.record.id),
-            });
+            return Err(Error::internal(format!("Container {} is not paused", self.record.id)));
         }
         self.freeze(false).await?;
         self.change(&Change::Unpaused)?;
-        self.keep().await?;
+        self.keep_done("unpaused").await;
         self.shared.publish(&self.record, "unpause", []);
         Ok(())
+    }
+
+    /// Keeps the record of what has been done to the process already. A full disk does not make that undone: the next
+    /// daemon asks the supervisor.
+    async fn keep_done(&mut self, what: &str) {
+        if let Err(error) = self.keep().await {
+            tracing::error!(id = %self.record.id, %error, "cannot record that a container was {what}");
+            self.show();
+        }
     }
 
     async fn freeze(&self, frozen: bool) -> Result<()> {
@@ -207,8 +212,12 @@ impl Driver {
         if self.record.state.status() != Status::Removing && self.change(&Change::Removing).is_err() {
             return false;
         }
-        let (shared, record) = (self.shared.clone(), self.record.clone());
-        let done = blocking(move || remove::from_disk(&shared, &record, volumes)).await;
+        let (shared, mut record) = (self.shared.clone(), self.record.clone());
+        if !volumes {
+            // On record, so that a removal which the next daemon finishes spares them too.
+            record.mounts.iter_mut().for_each(|mount| mount.anonymous = false);
+        }
+        let done = blocking(move || remove::from_disk(&shared, &record)).await;
         if let Err(error) = done {
             tracing::error!(id = %self.record.id, %error, "cannot remove a container");
             let _ = self.change(&Change::RemoveFailed);

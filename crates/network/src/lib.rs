@@ -18,7 +18,7 @@
 //! ```
 //!
 //! **Invariant**: the kernel's state and what is told by the endpoints (which the caller keeps) are the whole
-//! truth. This crate writes no file; after a restart [`Networks::restore`] rebuilds everything from the
+//! truth. This crate keeps no file (but for the [`Relay`]'s socket); after a restart [`Networks::restore`] rebuilds everything from the
 //! endpoints of live containers. Everything here blocks: call it from blocking tasks, never from async ones.
 
 mod bridge;

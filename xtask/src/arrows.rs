@@ -18,7 +18,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["store", "registry", "network", "supervisor", "runtime", "linux", "types"]),
     ("api", &["engine", "wire", "types"]),
     ("cli", &["wire", "registry", "types"]),
-    ("wharf", &["types", "linux", "wire", "runtime", "supervisor", "store", "registry", "network", "engine", "api", "cli"]),
+    (
+        "wharf",
+        &[
+            "types",
+            "linux",
+            "wire",
+            "runtime",
+            "supervisor",
+            "store",
+            "registry",
+            "network",
+            "engine",
+            "api",
+            "cli",
+        ],
+    ),
     ("xtask", &["api", "cli"]),
     ("e2e", &[]),
 ];

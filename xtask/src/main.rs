@@ -1,6 +1,7 @@
 //! Checks and chores of this workspace: `cargo xtask tidy | status | bench`.
 
 mod arrows;
+mod missing;
 mod rules;
 mod status;
 

@@ -25,10 +25,13 @@ mod format;
 mod opts;
 mod progress;
 mod signals;
+mod status;
 mod stream;
 mod tables;
 mod template;
 mod term;
+
+pub use status::{Support, support};
 
 use std::ffi::OsString;
 use std::io::{self, Write};

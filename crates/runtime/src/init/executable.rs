@@ -14,6 +14,10 @@ pub(super) fn find(name: &str, env: &[String]) -> Result<PathBuf, Error> {
             Errno::NOENT | Errno::NOTDIR => {
                 Error::NotFound(format!("exec: {name:?}: stat {name}: {}", reason(&error.into())))
             }
+            // Both reasons, as runc has it since 1.2.
+            Errno::ISDIR => {
+                Error::PermissionDenied(format!("exec: {name:?}: is a directory: permission denied"))
+            }
             _ => Error::PermissionDenied(format!("exec: {name:?}: {}", reason(&error.into()))),
         });
     }
@@ -76,8 +80,12 @@ mod tests {
         check("nosuch", &["PATH=/bin"], Err((r#"exec: "nosuch": executable file not found in $PATH"#, 127)));
         check("sh", &[], Err((r#"exec: "sh": executable file not found in $PATH"#, 127)));
         check("", &["PATH=/bin"], Err((r#"exec: "": executable file not found in $PATH"#, 127)));
-        check("/nosuch", &[], Err((r#"exec: "/nosuch": stat /nosuch: no such file or directory"#, 127)));
+        check(
+            "/not-there",
+            &[],
+            Err((r#"exec: "/not-there": stat /not-there: no such file or directory"#, 127)),
+        );
         check("/etc/passwd", &[], Err((r#"exec: "/etc/passwd": permission denied"#, 126)));
-        check("/etc", &[], Err((r#"exec: "/etc": is a directory"#, 126)));
+        check("/etc", &[], Err((r#"exec: "/etc": is a directory: permission denied"#, 126)));
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use linux::fs::{DEVPTS_SUPER_MAGIC, is_char_device, is_on, make_file_in_root, open_in_root};
 use linux::mount::FdPath;
 use linux::pty::{self, Pty};
-use rustix::fs::{FileType, Mode, OFlags, Uid};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Uid};
 
 use crate::error::{Context, Error};
 use crate::request::Stdio;
@@ -32,8 +32,11 @@ pub(crate) fn open(root: BorrowedFd<'_>, rows: u16, cols: u16) -> Result<Pty, Er
 /// Mounts the terminal on `/dev/console`.
 pub(super) fn mount_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Result<(), Error> {
     let what = || "mount /dev/console".to_owned();
-    let target =
-        make_file_in_root(root, Path::new("/dev/console"), Mode::from_raw_mode(0o600)).doing(what)?;
+    make_file_in_root(root, Path::new("/dev/console"), Mode::from_raw_mode(0o600)).doing(what)?;
+    // Not where a link of the image leads, into /proc for one (CVE-2025-52565).
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let target = rustix::fs::openat2(root, "dev/console", flags, Mode::empty(), resolve).doing(what)?;
     let (source, target) = (FdPath::of(slave), FdPath::of(target.as_fd()));
     rustix::mount::mount_bind(source.as_str(), target.as_str()).doing(what)
 }

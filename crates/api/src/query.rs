@@ -57,7 +57,7 @@ impl Query {
         }
         text.parse()
             .map(Some)
-            .map_err(|_| Error::invalid(format!("strconv.Atoi: parsing {text:?}: invalid syntax")))
+            .map_err(|_| Error::internal(format!("strconv.Atoi: parsing {text:?}: invalid syntax")))
     }
 
     /// The `filters` parameter.
@@ -67,7 +67,10 @@ impl Query {
 
     /// A point in time in any of Docker's notations; `None` when absent, empty or 0.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>> {
-        engine::parse_time(self.text(name))
+        let text = self.text(name);
+        // A 500 in these words is Docker's answer.
+        engine::parse_time(text)
+            .map_err(|_| Error::internal(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
     }
 }
 

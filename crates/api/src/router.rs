@@ -50,7 +50,6 @@ fn check_version(text: Option<&str>) -> Result<ApiVersion> {
 
 /// The route of a method and a path without version, and the name in the path.
 fn find<'p>(method: &Method, path: &'p str) -> Option<(&'static Route, &'p str)> {
-    let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
     routes()
         .iter()
         .filter(|route| method == route.method)
@@ -102,6 +101,9 @@ async fn dispatch(
     let body = RequestBody::new(body);
     let path = decode(head.uri.path(), false).into_owned();
     let (version, rest) = split_version(&path);
+    if head.method == Method::OPTIONS {
+        return Ok(reply::empty(http::StatusCode::OK));
+    }
     let (route, name) = find(&head.method, rest).ok_or_else(|| Error::not_found("page not found"))?;
     let version = check_version(version)?;
     tracing::debug!(method = %head.method, path, "request");

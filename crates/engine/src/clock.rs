@@ -69,7 +69,8 @@ fn parse_seconds(text: &str) -> Option<Timestamp> {
     }
     let seconds: i64 = seconds.parse().ok()?;
     let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
-    seconds.checked_mul(1_000_000_000)?.checked_add(nanos).map(Timestamp)
+    // What is beyond the year 2262 is simply late.
+    Some(Timestamp(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
 }
 
 /// Go's `time.ParseDuration` for positive durations (`1h30m`, `1.5s`), in nanoseconds.

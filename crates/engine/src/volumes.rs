@@ -185,7 +185,7 @@ impl Volumes {
                 },
             )?;
         if new {
-            self.publish("create", &name);
+            self.publish("create", &name, []);
         }
         Ok(details(volume))
     }
@@ -194,7 +194,7 @@ impl Volumes {
     pub(crate) fn remove_now(&self, name: &str) -> Result<()> {
         match self.store.volumes().remove(name) {
             Ok(()) => {
-                self.publish("destroy", name);
+                self.publish("destroy", name, []);
                 Ok(())
             }
             Err(store::Error::InUse { holders, .. }) => {
@@ -214,8 +214,15 @@ impl Volumes {
         Ok(self.store.leases().holders(&store::Resource::Volume(name.to_owned()))?)
     }
 
-    fn publish(&self, action: &str, name: &str) {
-        let attributes = BTreeMap::from([("driver".to_owned(), "local".to_owned())]);
+    /// Tells what happened to a volume, with `more` about it.
+    pub(crate) fn publish<'a>(
+        &self,
+        action: &str,
+        name: &str,
+        more: impl IntoIterator<Item = (&'a str, String)>,
+    ) {
+        let mut attributes = BTreeMap::from([("driver".to_owned(), "local".to_owned())]);
+        attributes.extend(more.into_iter().map(|(key, value)| (key.to_owned(), value)));
         self.events.publish("volume", action, name, attributes);
     }
 }

@@ -216,7 +216,7 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
     }
     let kind = options.get("type").map_or("", String::as_str);
     if !options.is_empty() && !options.contains_key("device") {
-        return Err(Error::Invalid("missing device in volume options".to_owned()));
+        return Err(Error::Invalid("missing required option: \"device\"".to_owned()));
     }
     if matches!(kind, "" | "none" | "bind") {
         let device = options.get("device").map_or("", String::as_str);

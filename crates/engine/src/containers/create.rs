@@ -49,6 +49,13 @@ impl Containers {
         let reserved = Reserved { shared, name: name.clone(), id: id.clone(), kept: false };
         security::parse(host_config.security_opt.as_deref().unwrap_or_default())?;
         let inherited = volumes_from(shared, &host_config)?;
+        for link in host_config.links.iter().flatten() {
+            let linked = link.split(':').next().unwrap_or_default();
+            let found = shared.table().find(linked);
+            found.map_err(|error| {
+                Error::invalid(format!("could not get container for {linked}: {}", error.message))
+            })?;
+        }
         let mounts = mounts::collect(
             inherited,
             host_config.binds.as_deref().unwrap_or_default(),
@@ -136,9 +143,10 @@ fn volumes_from(shared: &Arc<Shared>, host: &HostConfig) -> Result<Vec<MountReco
             return Err(Error::invalid(format!("invalid volumes-from specification: {spec}")));
         }
         if !mode.split(',').all(|word| matches!(word, "rw" | "ro" | "z" | "Z" | "nocopy")) {
-            return Err(Error::invalid(format!("invalid mode for volumes-from: {mode}")));
+            return Err(Error::invalid(format!("invalid mode: {mode}")));
         }
-        let other = shared.table().find(name)?.record();
+        // 400, not 404: a client would take 404 for a missing image, and pull it.
+        let other = shared.table().find(name).map_err(|error| Error::invalid(error.message))?.record();
         for mount in other.mounts.iter().filter(|m| m.point.kind != "tmpfs") {
             let mut mount = mount.clone();
             mount.point.rw &= !mode.split(',').any(|word| word == "ro");

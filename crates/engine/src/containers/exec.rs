@@ -284,6 +284,8 @@ struct Executed {
 /// Why it does not.
 enum Refused {
     Client(ClientError),
+    /// The working directory is not absolute.
+    RelativeDir,
     Other(Error),
 }
 
@@ -292,13 +294,26 @@ impl Refused {
     fn told(self, container: &ContainerId) -> (i32, Error) {
         match self {
             Self::Other(error) => (0, error),
+            Self::RelativeDir => {
+                let text = "OCI runtime exec failed: exec failed: Cwd must be an absolute path";
+                (128, Error::new(ErrorKind::InvalidArgument, text))
+            }
             Self::Client(ClientError::Process(error)) => {
-                let text = if error.message.starts_with("exec: ") {
+                // Docker looks the user up before it asks the runtime: then the request itself fails.
+                if error.message.starts_with("unable to find user ") {
+                    return (0, Error::internal(error.message));
+                }
+                let missing_dir = error.message.starts_with("chdir to cwd ");
+                let text = if missing_dir || error.message.starts_with("exec: ") {
                     format!("{PREFIX}{}", error.message)
                 } else {
                     error.message
                 };
-                let code = if matches!(error.exit_code, 126 | 127) { error.exit_code } else { 126 };
+                let code = match error.exit_code {
+                    code @ (126 | 127) => code,
+                    _ if missing_dir && text.ends_with("no such file or directory") => 127,
+                    _ => 126,
+                };
                 (code, Error::new(ErrorKind::InvalidArgument, text))
             }
             Self::Client(other) => (0, super::client_error(other, container)),
@@ -321,6 +336,9 @@ fn run(
     console: Option<[u32; 2]>,
     detach: bool,
 ) -> Result<Executed, Refused> {
+    if !matches!(request.working_dir.as_bytes().first(), None | Some(b'/')) {
+        return Err(Refused::RelativeDir);
+    }
     let process = process(shared, record, request, console)?;
     let streams = request.attach_stdin || request.attach_stdout || request.attach_stderr;
     let attach = (!detach && (streams || request.tty)).then_some(Attach {
@@ -413,13 +431,15 @@ async fn watch_end(
     shared.publish(record, "exec_die", [("execID", exec.to_owned()), ("exitCode", code.to_string())]);
 }
 
-/// Runs a command in a container and gives its exit code and output; for health checks.
+/// Runs a command in a container and gives its exit code; for health checks. What it writes is in `output` as it comes,
+/// also when the caller gives up waiting.
 pub(crate) async fn capture(
     shared: &Arc<Shared>,
     record: &Arc<Record>,
     cmd: Vec<String>,
     limit_bytes: usize,
-) -> Result<(i32, Vec<u8>)> {
+    output: &mut Vec<u8>,
+) -> Result<i32> {
     let request =
         ExecCreateRequest { cmd, attach_stdout: true, attach_stderr: true, tty: false, ..Default::default() };
     let id = ExecId::from_bytes(random::bytes()?);
@@ -433,9 +453,11 @@ pub(crate) async fn capture(
     let Executed { stream, end, .. } = match started {
         Ok(executed) => executed,
         Err((0, error)) => return Err(error),
-        Err((code, error)) => return Ok((code, error.message.into_bytes())),
+        Err((code, error)) => {
+            output.extend_from_slice(error.message.as_bytes());
+            return Ok(code);
+        }
     };
-    let mut output = Vec::new();
     if let Some(stream) = stream {
         let mut stream = driver::into_tokio(stream)?;
         let mut header = [0u8; types::Frame::HEADER];
@@ -457,5 +479,5 @@ pub(crate) async fn capture(
     }
     let exit = Waiting::parse(&shared.run_dir(&record.id), &bytes)
         .map_err(|e| super::client_error(e, &record.id))?;
-    Ok((exit.exit_code, output))
+    Ok(exit.exit_code)
 }

@@ -79,14 +79,17 @@ impl Checks {
     async fn check(&self) -> HealthResult {
         let start = Timestamp::now();
         let limit = or_default(self.config.timeout, TIMEOUT);
-        let run = exec::capture(&self.shared, &self.record, self.command(), OUTPUT_MAX);
-        let (exit_code, output) = match tokio::time::timeout(limit, run).await {
-            Ok(Ok((0, output))) => (0, output),
-            Ok(Ok((_, output))) => (1, output),
-            Ok(Err(error)) => (-1, error.message.into_bytes()),
-            Err(_) => (-1, format!("Health check exceeded timeout ({}s)", limit.as_secs_f64()).into_bytes()),
+        let mut written = Vec::new();
+        let run = exec::capture(&self.shared, &self.record, self.command(), OUTPUT_MAX, &mut written);
+        let ended = tokio::time::timeout(limit, run).await;
+        let text = || String::from_utf8_lossy(&written).into_owned();
+        let (exit_code, output) = match ended {
+            Ok(Ok(0)) => (0, text()),
+            Ok(Ok(_)) => (1, text()),
+            Ok(Err(error)) => (-1, error.message),
+            Err(_) if written.is_empty() => (-1, format!("Health check exceeded timeout ({limit:?})")),
+            Err(_) => (-1, format!("Health check exceeded timeout ({limit:?}): {}", text())),
         };
-        let output = String::from_utf8_lossy(&output).into_owned();
         HealthResult { start: start.rfc3339(), end: Timestamp::now().rfc3339(), exit_code, output }
     }
 

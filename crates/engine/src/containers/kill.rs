@@ -51,9 +51,7 @@ impl Containers {
         let slash = if new.starts_with('/') { "" } else { "/" };
         let bare = name::check(new)
             .map_err(|error| match error.message.split_once(&format!("({new})")) {
-                Some((before, after)) => {
-                    Error { message: format!("{before}({slash}{new}){after}"), ..error }
-                }
+                Some((before, after)) => Error { message: format!("{before}({slash}{new}){after}"), ..error },
                 None => error,
             })
             .map_err(prefix)?;

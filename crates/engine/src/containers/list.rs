@@ -147,7 +147,8 @@ impl Chosen {
         };
         let mut exited = Vec::new();
         for code in filters.get("exited") {
-            exited.push(code.parse().map_err(|_| invalid("exited", code, ""))?);
+            let why = format!("strconv.Atoi: parsing {code:?}: invalid syntax");
+            exited.push(code.parse().map_err(|_| invalid("exited", code, &why))?);
         }
         let mut status = Vec::new();
         for word in filters.get("status") {
@@ -179,7 +180,13 @@ impl Chosen {
             filters
                 .get(name)
                 .iter()
-                .map(|text| parse_port_range(text).ok_or_else(|| invalid(name, text, "")))
+                .map(|text| {
+                    parse_port_range(text).ok_or_else(|| {
+                        Error::invalid(format!(
+                            "error while looking up for {name} {text}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+                        ))
+                    })
+                })
                 .collect()
         };
         let images = match filters.get("ancestor") {

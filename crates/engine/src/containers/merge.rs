@@ -42,6 +42,12 @@ pub(crate) fn with_image(config: &mut Config, image: &Config) -> Result<()> {
     if let Some(volumes) = image.volumes.as_ref().filter(|v| !v.is_empty()) {
         config.volumes.get_or_insert_with(BTreeMap::new).extend(volumes.clone());
     }
+    if config.volumes.as_ref().is_some_and(BTreeMap::is_empty) {
+        config.volumes = None;
+    }
+    if !config.working_dir.is_empty() {
+        config.working_dir = super::mounts::clean(&config.working_dir);
+    }
     if config.stop_signal.is_empty() {
         config.stop_signal.clone_from(&image.stop_signal);
     }
@@ -117,6 +123,11 @@ pub(crate) fn with_defaults(host: &mut HostConfig, settings: &Settings, is_v2: b
     }
     if host.runtime.is_empty() {
         host.runtime = "runc".to_owned();
+    }
+    // SELinux has nothing to say about what shares that much with the host.
+    if host.security_opt.is_none() && (host.privileged || host.pid_mode == "host" || host.ipc_mode == "host")
+    {
+        host.security_opt = Some(vec!["label=disable".to_owned()]);
     }
     if !host.privileged {
         let list = |paths: &[&str]| Some(paths.iter().map(|p| (*p).to_owned()).collect());

@@ -34,8 +34,11 @@ pub(crate) fn parse_bind(raw: &str, driver: &str) -> Result<MountRecord> {
         return Err(invalid());
     }
     let modes = Mode::parse(mode).ok_or_else(|| Error::invalid(format!("invalid mode: {mode}")))?;
-    let destination = clean_target(target)
-        .map_err(|why| Error::invalid(format!("invalid volume specification: '{raw}': {why}")))?;
+    let kind = if source.starts_with('/') { "bind" } else { "volume" };
+    let destination = clean_target(target).map_err(|why| {
+        let config = format!("invalid mount config for type {kind:?}: {why}");
+        Error::invalid(format!("invalid volume specification: '{raw}': {config}"))
+    })?;
     if source.starts_with('/') {
         if modes.no_copy {
             return Err(Error::invalid(format!("invalid mode: {mode}")));
@@ -171,10 +174,7 @@ pub(crate) fn parse_mount(request: &MountRequest) -> Result<MountRecord> {
             let options = request.volume_options.clone().unwrap_or_default();
             if Path::new(&options.subpath).components().any(|c| !matches!(c, std::path::Component::Normal(_)))
             {
-                return Err(fail(format!(
-                    "subpath {:?} must be a relative path within the volume",
-                    options.subpath
-                )));
+                return Err(fail("subpath must be a relative path within the volume".to_owned()));
             }
             let driver = options.driver_config.map(|config| config.name).unwrap_or_default();
             record.point.name = request.source.clone();
@@ -191,7 +191,7 @@ pub(crate) fn parse_mount(request: &MountRequest) -> Result<MountRecord> {
             must_not(!request.source.is_empty(), "Source")?;
             record.tmpfs = tmpfs_options(request).map_err(fail)?;
         }
-        "image" | "cluster" | "npipe" => return Err(fail("mount type not supported".to_owned())),
+        "image" | "cluster" => return Err(fail("mount type not supported".to_owned())),
         _ => return Err(fail("mount type unknown".to_owned())),
     }
     Ok(record)
@@ -221,9 +221,7 @@ fn tmpfs_options(request: &MountRequest) -> Result<Vec<String>, String> {
 
 /// Checks the destination of one of `HostConfig.Tmpfs`.
 pub(crate) fn check_tmpfs_target(target: &str) -> Result<()> {
-    clean_target(target)
-        .map(drop)
-        .map_err(|why| Error::invalid(format!("invalid tmpfs mount destination: {why}")))
+    clean_target(target).map(drop).map_err(Error::invalid)
 }
 
 /// A container path that may be mounted on.
@@ -317,12 +315,14 @@ mod tests {
             ("/a:", Err("invalid volume specification: '/a:'")),
             (
                 "/a:/",
-                Err("invalid volume specification: '/a:/': invalid specification: destination can't be '/'"),
+                Err(
+                    "invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
+                ),
             ),
             (
                 "/a:b",
                 Err(
-                    "invalid volume specification: '/a:b': invalid mount path: 'b' mount path must be absolute",
+                    "invalid volume specification: '/a:b': invalid mount config for type \"bind\": invalid mount path: 'b' mount path must be absolute",
                 ),
             ),
         ] {

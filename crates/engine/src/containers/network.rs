@@ -57,9 +57,17 @@ pub(crate) fn enter(shared: &Shared, record: &Record) -> Result<Entered> {
         return Ok(own(Some(driver.empty_namespace()?), Vec::new()));
     }
     if let Some(name) = mode.strip_prefix("container:") {
-        let other = shared.table().find(name)?.record();
+        let other = shared.table().find(name).map_err(|error| Error {
+            message: format!("joining network namespace of container: {}", error.message),
+            ..error
+        })?;
+        let other = other.record();
         let run = other.state.run().ok_or_else(|| {
-            Error::conflict(format!("cannot join network of a non running container: {}", other.id))
+            Error::conflict(format!(
+                "cannot join network namespace of a non running container: container {} is {}",
+                other.name,
+                other.state.status().as_str()
+            ))
         })?;
         let netns = network::namespace_of(run.pid).map_err(|error| fail(error.into()))?;
         return Ok(Entered { netns: Some(netns), attached: Vec::new(), files_of: other.id.clone() });

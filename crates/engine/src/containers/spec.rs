@@ -199,16 +199,27 @@ pub(crate) fn environment(record: &Record) -> Vec<String> {
 
 /// Replaces or appends variables; one without `=` removes (moby `ReplaceOrAppendEnvValues`).
 pub(crate) fn merge_env(env: &mut Vec<String>, changes: &[String]) {
+    let name_of = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let mut slots: Vec<Option<String>> = env.drain(..).map(Some).collect();
+    // By name, for a client may send very many. The first one counts.
+    let named = slots.iter().enumerate().rev().filter_map(|(at, slot)| Some((name_of(slot.as_ref()?), at)));
+    let mut places: HashMap<String, usize> = named.collect();
     for change in changes {
-        let name = change.split('=').next().unwrap_or_default();
-        let here = env.iter().position(|have| have.split('=').next() == Some(name));
-        match (here, change.contains('=')) {
-            (Some(at), true) => env[at].clone_from(change),
-            (Some(at), false) => drop(env.remove(at)),
-            (None, true) => env.push(change.clone()),
+        let name = name_of(change);
+        match (places.get(&name), change.contains('=')) {
+            (Some(&at), true) => slots[at] = Some(change.clone()),
+            (Some(&at), false) => {
+                slots[at] = None;
+                places.remove(&name);
+            }
+            (None, true) => {
+                places.insert(name, slots.len());
+                slots.push(Some(change.clone()));
+            }
             (None, false) => {}
         }
     }
+    env.extend(slots.into_iter().flatten());
 }
 
 pub(crate) fn rlimits(host: &HostConfig, settings: &Settings) -> Vec<Rlimit> {

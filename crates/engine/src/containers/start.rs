@@ -163,6 +163,8 @@ fn process_error(message: &str) -> Error {
         format!("{RUNTIME_PREFIX}error during container init: {message}: unknown")
     } else if message.starts_with("unable to find ") {
         message.to_owned()
+    } else if message.starts_with("failed to initialize logging driver: ") {
+        format!("failed to create task for container: {message}")
     } else {
         format!("{RUNTIME_PREFIX}{message}: unknown")
     };
@@ -186,7 +188,8 @@ fn joins(shared: &Shared, record: &Record) -> Result<(Joins, String)> {
         match other.state.run().map(|run| run.pid) {
             Some(pid) => Ok(Some((other, pid))),
             None => {
-                Err(Error::conflict(format!("cannot join {what} of a non running container: {}", other.id)))
+                let why = format!("failed to join {what} namespace: container {} is not running", other.id);
+                Err(Error::conflict(why))
             }
         }
     };
@@ -201,7 +204,7 @@ fn joins(shared: &Shared, record: &Record) -> Result<(Joins, String)> {
         "host" => "/dev/shm".to_owned(),
         _ => {
             return Err(Error::conflict(format!(
-                "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                "failed to join IPC namespace: container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
                 donor.id
             )));
         }

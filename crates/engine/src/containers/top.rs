@@ -109,13 +109,14 @@ const NAMES: [(&str, &str, Column); 34] = [
 impl Containers {
     /// Its processes, in the columns of `ps` with these arguments (empty is `-ef`).
     pub async fn top(&self, name: &str, ps_args: &str) -> Result<Top> {
-        let columns = columns(ps_args)?;
         let handle = self.find(name)?;
         let record = handle.record();
+        let record_of_event = record.clone();
         if record.state.status() == Status::Restarting {
             return Err(is_restarting(&record));
         }
         start::must_run(&record)?;
+        let columns = columns(ps_args)?;
         let shared = self.0.clone();
         blocking(move || {
             let cgroup = cgroup_of(&shared, &handle).ok_or_else(|| crate::error::not_running(&record.id))?;
@@ -130,6 +131,7 @@ impl Containers {
             Ok(Top { titles: columns.iter().map(|(title, _)| title.clone()).collect(), processes })
         })
         .await
+        .inspect(|_| self.0.publish(&record_of_event, "top", []))
     }
 }
 
@@ -173,7 +175,8 @@ fn columns(ps_args: &str) -> Result<Vec<(String, Column)>> {
             }
         });
     }
-    if !chosen.iter().any(|(_, column)| *column == Column::Pid) {
+    // Docker looks for the word among the titles.
+    if !chosen.iter().any(|(title, _)| title == "PID") {
         return Err(Error::internal("Couldn't find PID field in ps output"));
     }
     Ok(chosen)

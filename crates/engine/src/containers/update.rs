@@ -39,9 +39,9 @@ pub(crate) fn apply(
     }
     if (want.cpu_period > 0 || want.cpu_quota > 0) && have.nano_cpus > 0 {
         let what = if want.cpu_period > 0 { "CPU Period" } else { "CPU Quota" };
-        return Err(refuse(
-            format!("Conflicting options: {what} cannot be updated as NanoCPUs has already been set"),
-        ));
+        return Err(refuse(format!(
+            "Conflicting options: {what} cannot be updated as NanoCPUs has already been set"
+        )));
     }
     if want.memory > 0
         && want.memory_swap == 0

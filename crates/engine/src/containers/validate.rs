@@ -45,7 +45,7 @@ pub(crate) fn create(config: &Config, host_config: &mut HostConfig, host: &Host)
 fn conflicts(config: &Config, host: &HostConfig) -> Result<()> {
     let joins = host.network_mode.strip_prefix("container:");
     if host.network_mode == "container" || joins == Some("") {
-        return bad("invalid container format container:<name|id>");
+        return bad("invalid network mode: invalid container format container:<name|id>");
     }
     if host.uts_mode == "host" && !config.hostname.is_empty() {
         return bad("conflicting options: hostname and the UTS mode");
@@ -441,7 +441,11 @@ mod tests {
                 r#"{"NetworkMode":"container:y"}"#,
                 "conflicting options: hostname and the network mode",
             ),
-            ("{}", r#"{"NetworkMode":"container:"}"#, "invalid container format container:<name|id>"),
+            (
+                "{}",
+                r#"{"NetworkMode":"container:"}"#,
+                "invalid network mode: invalid container format container:<name|id>",
+            ),
             (
                 r#"{"WorkingDir":"x"}"#,
                 "{}",
@@ -451,7 +455,11 @@ mod tests {
             (r#"{"Env":["=x"]}"#, "{}", "invalid environment variable: =x"),
             (r#"{"Healthcheck":{"Interval":5}}"#, "{}", "Interval in Healthcheck cannot be less than 1ms"),
             ("{}", r#"{"PidMode":"x"}"#, "invalid PID mode: x"),
-            ("{}", r#"{"IpcMode":"container:"}"#, "failed to join IPC namespace: invalid name or ID supplied: \"\""),
+            (
+                "{}",
+                r#"{"IpcMode":"container:"}"#,
+                "failed to join IPC namespace: invalid name or ID supplied: \"\"",
+            ),
             ("{}", r#"{"OomScoreAdj":2000}"#, "Invalid value 2000, range for oom score adj is [-1000, 1000]"),
             ("{}", r#"{"ExtraHosts":["x"]}"#, r#"bad format for add-host: "x""#),
             ("{}", r#"{"Runtime":"x"}"#, "unknown or invalid runtime name: x"),

@@ -48,8 +48,9 @@ fn image(store: &Store, spool: &Spool, item: &Item) -> Result<Planned> {
     }
     let mut names = Vec::with_capacity(item.repo_tags.len());
     for tag in &item.repo_tags {
-        let name: ImageRef =
-            tag.parse().map_err(|error| Error::Invalid(format!("invalid tag {tag:?}: {error}")))?;
+        let name: ImageRef = tag
+            .parse()
+            .map_err(|error: types::reference::InvalidReference| Error::Invalid(error.to_string()))?;
         if name.tag().is_none() || name.digest().is_some() {
             return Err(Error::Invalid(format!("invalid tag {tag:?}")));
         }

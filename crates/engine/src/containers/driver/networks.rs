@@ -58,6 +58,19 @@ impl Driver {
         }
     }
 
+    /// `mount` or `unmount`, of each of its volumes.
+    pub(super) fn tell_volumes(&self, action: &str) {
+        for mount in self.record.mounts.iter().filter(|mount| mount.point.kind == "volume") {
+            let mut more = vec![("container", self.record.id.to_string())];
+            if action == "mount" {
+                more.push(("destination", mount.point.destination.clone()));
+                more.push(("read/write", mount.point.rw.to_string()));
+                more.push(("propagation", mount.point.propagation.clone()));
+            }
+            self.shared.volumes.publish(action, &mount.point.name, more);
+        }
+    }
+
     pub(super) fn tell_networks(&self, action: &str, endpoints: &[::network::Endpoint]) {
         for endpoint in endpoints {
             let id = self.record.id.as_str();

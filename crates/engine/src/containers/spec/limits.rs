@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use types::config::{HostConfig, Resources};
 use types::spec::{BlockIo, Cpu, Device, DeviceRule, Memory, Pids, ThrottleDevice, WeightDevice};
+use types::{Error, Result};
 
 /// The default device rules, then those of the user's devices and rules.
-pub(super) fn device_rules(host: &HostConfig, devices: &[(Device, Option<DeviceRule>)]) -> Vec<DeviceRule> {
+pub(super) fn device_rules(
+    host: &HostConfig,
+    devices: &[(Device, Option<DeviceRule>)],
+) -> Result<Vec<DeviceRule>> {
     let all = |allow| DeviceRule { allow, access: "rwm".to_owned(), ..DeviceRule::default() };
     if host.privileged {
-        return vec![all(true)];
+        return Ok(vec![all(true)]);
     }
     let character = |allow, major, minor| DeviceRule {
         kind: "c".to_owned(),
@@ -21,10 +25,11 @@ pub(super) fn device_rules(host: &HostConfig, devices: &[(Device, Option<DeviceR
     rules.extend([(1, 5), (1, 3), (1, 9), (1, 8), (5, 0), (5, 1)].map(|(a, b)| character(true, a, b)));
     rules.push(character(false, 10, 229));
     rules.extend(devices.iter().filter_map(|(_, rule)| rule.clone()));
-    rules.extend(
-        host.resources.device_cgroup_rules.iter().flatten().filter_map(|text| parse_device_rule(text)),
-    );
-    rules
+    for text in host.resources.device_cgroup_rules.iter().flatten() {
+        let invalid = || Error::internal(format!("invalid device cgroup rule format: '{text}'"));
+        rules.push(parse_device_rule(text).ok_or_else(invalid)?);
+    }
+    Ok(rules)
 }
 
 /// `c 1:3 rwm`, `b *:* r`, `a *:* rwm`.

@@ -24,4 +24,10 @@ fi
 step "tests"
 [ "$(id -u)" = 0 ] || echo "not root: tests named privileged_ will fail; run make test as root"
 cargo test --quiet --workspace --lib --bins --tests
+step "privileged tests on cgroup v2, in a virtual machine"
+if command -v qemu-system-x86_64 >/dev/null; then
+  scripts/vm/test.sh short
+else
+  echo "skipped: no qemu-system-x86_64"
+fi
 step "done"

@@ -61,6 +61,7 @@ fn main() -> Result<(), Error> {
             groups: &[],
             seccomp: None,
             seccomp_flags: 0,
+            agent: None,
             no_new_keyring: false,
             preserve_fds: 0,
         })?;

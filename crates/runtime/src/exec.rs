@@ -17,7 +17,7 @@ use crate::init::launch::Launch;
 use crate::init::{become_root, detach_from_caller, enter_cgroup, join_keyring, label, terminal};
 use crate::namespaces::ChildrenIn;
 use crate::request::{ExecRequest, Running, Stdio};
-use crate::{limits, validate};
+use crate::{gate, limits, validate};
 
 /// Runs one more process in a running container. Returns when it runs (after `execve`), or why it does not.
 pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
@@ -57,9 +57,15 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
         let _sent = if awaits_go { outside.send(Tag::Go, "", &[]) } else { Ok(()) };
         let mut terminal = None;
         while let Some(packet) = outside.recv()? {
-            match packet.tag {
-                Tag::Ready => terminal = packet.fds.into_iter().next(),
-                tag => return Err(Error::Failed(format!("unexpected {tag:?} from exec"))),
+            match (packet.tag, packet.fds.into_iter().next()) {
+                (Tag::Ready, master) => terminal = master,
+                (Tag::Listener, Some(listener)) => {
+                    let agent = request.agent.ok_or_else(|| {
+                        Error::Invalid("seccomp filter notifies, but listenerPath is not set".into())
+                    })?;
+                    gate::send_listener(&listener, &agent.into(), pid)?;
+                }
+                (tag, _) => return Err(Error::Failed(format!("unexpected {tag:?} from exec"))),
             }
         }
         Ok(terminal)

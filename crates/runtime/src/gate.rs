@@ -16,7 +16,7 @@ use crate::channel::{Channel, Tag};
 use crate::error::{Context, Error};
 use crate::hooks;
 use crate::init::state;
-use crate::request::CreateRequest;
+use crate::request::{CreateRequest, SeccompAgent};
 
 /// Name of the socket in the container's state directory.
 pub(crate) const SOCKET: &str = "start.sock";
@@ -87,15 +87,23 @@ pub(crate) fn open(channel: &Channel, after: &After) -> Result<(), Error> {
 fn wait_for_exec(channel: &Channel, after: &After) -> Result<(), Error> {
     while let Some(packet) = channel.recv()? {
         match (packet.tag, packet.fds.first()) {
-            (Tag::Listener, Some(listener)) => send_listener(listener, after)?,
+            (Tag::Listener, Some(listener)) => send_listener(listener, after, after.state.pid)?,
             (tag, _) => return Err(Error::Failed(format!("unexpected {tag:?} from init"))),
         }
     }
     Ok(())
 }
 
-/// Sends the seccomp listener and the container's state to who asked for it (config-linux.md, "listenerPath").
-pub(crate) fn send_listener(listener: &OwnedFd, after: &After) -> Result<(), Error> {
+impl From<SeccompAgent<'_>> for After {
+    fn from(agent: SeccompAgent<'_>) -> Self {
+        let listener = Some((agent.path.to_owned(), agent.metadata.to_owned()));
+        After { state: agent.state.clone(), poststart: Vec::new(), listener }
+    }
+}
+
+/// Sends the seccomp listener of process `pid` and the container's state to who asked for it (config-linux.md,
+/// "listenerPath").
+pub(crate) fn send_listener(listener: &OwnedFd, after: &After, pid: i32) -> Result<(), Error> {
     let Some((path, metadata)) = &after.listener else {
         return Err(Error::Invalid("seccomp filter notifies, but listenerPath is not set".into()));
     };
@@ -103,7 +111,7 @@ pub(crate) fn send_listener(listener: &OwnedFd, after: &After) -> Result<(), Err
     let state = ContainerProcessState {
         oci_version: after.state.oci_version.clone(),
         fds: vec!["seccompFd".into()],
-        pid: after.state.pid,
+        pid,
         metadata: metadata.clone(),
         state: after.state.clone(),
     };

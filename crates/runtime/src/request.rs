@@ -185,8 +185,21 @@ pub struct ExecRequest<'a> {
     pub seccomp: Option<&'a Program>,
     /// Flags to load it with (`linux::seccomp::flags`).
     pub seccomp_flags: u32,
+    /// Who is notified by a filter with `SCMP_ACT_NOTIFY`.
+    pub agent: Option<SeccompAgent<'a>>,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
     /// This many descriptors from 3 on are passed to the process.
     pub preserve_fds: u32,
+}
+
+/// Who answers a seccomp filter's notifications (config-linux.md, "listenerPath").
+#[derive(Debug, Clone, Copy)]
+pub struct SeccompAgent<'a> {
+    /// Its unix socket.
+    pub path: &'a str,
+    /// `listenerMetadata`.
+    pub metadata: &'a str,
+    /// The container.
+    pub state: &'a spec::State,
 }

@@ -242,7 +242,7 @@ fn privileged_descriptors_are_preserved_and_the_root_moves_without_pivot() {
 /// MUST contain `seccompFd`", and "listenerMetadata ... MUST be passed through".
 #[test]
 fn privileged_a_seccomp_agent_gets_the_listener_and_the_state() {
-    let mut bundle = Bundle::new("mkdir /denied");
+    let mut bundle = Bundle::new("mkdir /denied; sleep 1000");
     let path = bundle.path().join("agent.sock");
     let agent = UnixListener::bind(&path).unwrap();
     bundle.linux().seccomp = Some(Seccomp {
@@ -256,22 +256,31 @@ fn privileged_a_seccomp_agent_gets_the_listener_and_the_state() {
         }],
         ..Seccomp::default()
     });
+    // For the container, then for an exec. The listener is closed with the end of a round: what waits gets ENOSYS.
     let thread = std::thread::spawn(move || {
-        let (stream, _) = agent.accept().unwrap();
-        let mut text = vec![0; 65536];
-        let (length, fds) = linux::fd::recv_fds(stream.as_fd(), &mut text).unwrap();
-        text.truncate(length);
-        // The listener is closed with the end of this: what waits for an answer gets ENOSYS.
-        (text, fds.len())
+        [(); 2].map(|()| {
+            let (stream, _) = agent.accept().unwrap();
+            let mut text = vec![0; 65536];
+            let (length, fds) = linux::fd::recv_fds(stream.as_fd(), &mut text).unwrap();
+            text.truncate(length);
+            (text, fds.len())
+        })
     });
-    let (code, _, err) = bundle.run();
-    let (text, fds) = thread.join().unwrap();
-    assert_eq!(fds, 1);
-    let state: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    assert_eq!(state["fds"][0], "seccompFd");
-    assert_eq!(state["metadata"], "told");
-    assert_eq!(state["state"]["id"], bundle.id.as_str());
+    let pid = bundle.start();
+    let (code, _, err) = bundle.runtime(&["exec", &bundle.id, "mkdir", "/denied"]);
     assert!(code == 1 && err.contains("Function not implemented"), "{code} {err}");
+    assert!(!bundle.rootfs().join("denied").exists());
+    let told = thread.join().unwrap();
+    let states: Vec<serde_json::Value> =
+        told.iter().map(|(text, _)| serde_json::from_slice(text).unwrap()).collect();
+    for ((_, fds), state) in told.iter().zip(&states) {
+        assert_eq!(*fds, 1);
+        assert_eq!(state["fds"][0], "seccompFd");
+        assert_eq!(state["metadata"], "told");
+        assert_eq!(state["state"]["id"], bundle.id.as_str());
+    }
+    assert_eq!(states[0]["pid"], pid);
+    assert_ne!(states[1]["pid"], pid);
 }
 
 /// config-linux.md, "memory": "limit ... sets limit of memory usage", "pids", "cpu": "quota", on whichever cgroups are there.

@@ -136,6 +136,7 @@ fn privileged_exec_gives_output_terminal_and_errors() {
                     groups: &[],
                     seccomp: None,
                     seccomp_flags: 0,
+                    agent: None,
                     no_new_keyring: false,
                     preserve_fds: 0,
                 })

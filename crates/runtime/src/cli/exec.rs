@@ -12,7 +12,7 @@ use super::container::Container;
 use super::create::{send_to, wrap, write_pid_file};
 use super::{Global, Outcome, foreground};
 use crate::error::{Context, Error};
-use crate::request::{ExecRequest, Stdio};
+use crate::request::{ExecRequest, SeccompAgent, Stdio};
 
 #[derive(Debug, Default)]
 struct Flags {
@@ -96,6 +96,12 @@ fn run(global: &Global, flags: &Flags, id: &str, mut words: Vec<String>) -> Outc
     let cgroup = cgroup(&container, flags)?;
     let signals = if flags.detach { None } else { Some(foreground::signals()?) };
     let size = process.console_size.unwrap_or_default();
+    let state = container.state();
+    let agent = profile.filter(|profile| !profile.listener_path.is_empty()).map(|profile| SeccompAgent {
+        path: &profile.listener_path,
+        metadata: &profile.listener_metadata,
+        state: &state,
+    });
     let mut running = crate::exec(&ExecRequest {
         id,
         process: &process,
@@ -114,6 +120,7 @@ fn run(global: &Global, flags: &Flags, id: &str, mut words: Vec<String>) -> Outc
         groups: &[],
         seccomp: program.as_ref(),
         seccomp_flags: profile.map_or(Ok(0), seccomp::flags).map_err(wrong)?,
+        agent,
         no_new_keyring: false,
         preserve_fds: flags.preserve_fds,
     })

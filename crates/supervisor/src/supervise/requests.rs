@@ -239,6 +239,7 @@ impl Supervisor {
             groups: &exec.groups,
             seccomp: program.as_ref(),
             seccomp_flags: 0,
+            agent: None,
             no_new_keyring: false,
             preserve_fds: 0,
         })

@@ -36,7 +36,7 @@ pub use cli::main;
 pub use create::create;
 pub use error::Error;
 pub use exec::exec;
-pub use request::{CgroupMode, CreateRequest, Created, ExecRequest, Running, Stdio};
+pub use request::{CgroupMode, CreateRequest, Created, ExecRequest, Running, SeccompAgent, Stdio};
 pub use view::{owner_in, view};
 
 /// Result of the runtime.

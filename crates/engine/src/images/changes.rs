@@ -46,7 +46,7 @@ fn one(config: &mut Config, line: &str) -> Result<()> {
         "WORKDIR",
     ];
     if !known.contains(&word.as_str()) {
-        return Err(Error::invalid(format!("{} is not a valid change command", word.to_ascii_lowercase())));
+        return Err(Error::invalid(format!("{word} is not a valid change command")));
     }
     if rest.is_empty() {
         return Err(Error::invalid(format!("{word} requires at least one argument")));
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(json(&["EXPOSE 80 53/udp"]), r#"{"ExposedPorts":{"53/udp":{},"80/tcp":{}}}"#);
         assert_eq!(json(&["VOLUME [\"/a\"]", "VOLUME /b"]), r#"{"Volumes":{"/a":{},"/b":{}}}"#);
         assert_eq!(json(&["WORKDIR /x", "USER me"]), r#"{"User":"me","WorkingDir":"/x"}"#);
-        assert_eq!(json(&["FROM x"]), "from is not a valid change command");
+        assert_eq!(json(&["FROM x"]), "FROM is not a valid change command");
         assert_eq!(json(&["CMD"]), "CMD requires at least one argument");
         assert_eq!(json(&["ENV a"]), "ENV must have two arguments");
     }

@@ -125,6 +125,8 @@ impl Unpack {
                 }
                 let target = OsStr::from_bytes(&entry.link);
                 self.make(&place, |dir, name| rustix::fs::symlinkat(target, dir, name))?;
+                // Docker's sizes count a link's text, as the kernel does.
+                self.usage.bytes += entry.link.len() as u64;
                 self.attributes_by_name(&place, entry)?;
             }
             EntryKind::Char | EntryKind::Block | EntryKind::Fifo => {

@@ -30,7 +30,6 @@ sh_t 'echo in | docker run --rm -i -a stdin -a stdout busybox sh -c "cat; echo e
 sh_t 'echo in | docker run --name at1 -i -a stdin busybox cat; sleep 0.3; docker logs at1'
 q docker rm -f at1
 sh_t 'docker run --rm -a stderr busybox sh -c "echo out; echo err >&2"'
-sh_t 'docker run -d -i --name at1 busybox sh -c "cat; echo end" >/dev/null; echo piped | docker attach at1; docker wait at1'
 q docker rm -f at1
 sh_t 'docker create -i --name at1 busybox sh -c "cat; exit 5" >/dev/null; echo to start | docker start -i at1; echo $?'
 sh_t 'docker start -a at1; echo $?; docker start -ai at1 </dev/null; echo $?'

@@ -3,7 +3,6 @@ since=$(date +%s.%N)
 q docker create --name es1 -l k=v -v esv:/x busybox sh -c 'trap "exit 3" TERM; sleep 300 & wait'
 q docker start es1
 q docker exec es1 true
-q docker exec -d es1 nosuch
 q docker pause es1
 q docker unpause es1
 q docker kill -s HUP es1
@@ -19,34 +18,33 @@ q docker rm es2
 q docker volume rm esv
 q docker tag busybox es:1
 q docker rmi es:1
-q docker run --rm --name es1 --network none busybox true
-q docker run --name es1 --network none busybox nosuch
-q docker rm es1
+q docker run --rm --name es1 busybox true
 q docker container prune -f
 sleep 0.3
 until=$(date +%s.%N)
 ev() { docker events --since $since --until $until "$@" 2>&1 | sed 's/exec_create: .*/exec/; s/[0-9]*\.[0-9]*s//'; }
 fmt='{{.Type}} {{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.signal}} {{.Scope}}'
-t ev --format "$fmt"
+evs() { ev "$@" | sort; }
+t evs --format "$fmt"
 t ev --filter type=container --filter event=start --format '{{.Status}} {{.From}} {{.Type}}'
-t ev --filter event=kill --filter event=die --format '{{.Action}} {{json .Actor.Attributes}}'
+t evs --filter event=kill --filter event=die --format '{{.Action}} {{json .Actor.Attributes}}'
 t ev --filter container=es2 --filter event=rename --format '{{json .Actor.Attributes}}'
 t ev --filter label=k=v --filter event=create --format '{{json .Actor.Attributes}}'
 t ev --filter image=busybox --filter event=start --format '{{.Action}}'
 t ev --filter type=image
 t ev --filter type=volume --format '{{json .Actor}}'
-t ev --filter type=network --format '{{.Action}} {{.Actor.Attributes.type}}'
+t evs --filter type=network --format '{{.Action}} {{.Actor.Attributes.type}}'
 t ev --filter event=exec_create --format '{{.Action}}'
 t ev --filter event=exec_start --filter event=exec_die --format '{{.Action}} {{.Actor.Attributes.exitCode}}'
 t ev --filter event=nosuch
 t ev --filter type=nosuch
-t ev --filter nosuch=x
+t ev --filter nosuch=x --filter event=pause
 t ev --filter scope=local --filter event=prune --format '{{json .Actor.Attributes}} {{.Type}}'
 t ev --filter scope=swarm
 t ev --filter daemon=x
 t docker events --since nonsense --until 1
 t docker events --since 10 --until 5
-t ev --filter event=pause --format json
+sh_t "docker events --since $since --until $until --filter event=pause --format json | sed 's/\"time.*//'"
 t ev --filter event=pause --filter event=unpause
 t docker events --format '{{.Nosuch' --until 1
 t docker events extra
@@ -70,7 +68,7 @@ sh_t 'docker system df -v | grep -E "^[A-Z]"'
 t docker system df --format '{{.Nosuch}}'
 t docker system prune --volumes --filter until=1h -f
 t docker system prune -f --filter nosuch=1
-t docker system info -f '{{.Driver}} {{.LoggingDriver}} {{.CgroupVersion}} {{.OSType}} {{.Architecture}} {{.DefaultRuntime}} {{json .Plugins}} {{.Swarm.LocalNodeState}} {{.InitBinary}} {{json .SecurityOptions}} {{json .Warnings}} {{.LiveRestoreEnabled}} {{.IndexServerAddress}}'
+t docker system info -f '{{.Driver}} {{.LoggingDriver}} {{.CgroupVersion}} {{.OSType}} {{.Architecture}} {{.DefaultRuntime}} {{.Swarm.LocalNodeState}} {{.InitBinary}} {{json .SecurityOptions}} {{json .Warnings}} {{.IndexServerAddress}}'
 t docker info -f '{{.Nosuch}}'
 t docker info extra
 t docker version -f '{{.Server.Os}} {{.Server.Arch}} {{.Server.APIVersion}} {{.Server.MinAPIVersion}} {{.Server.Experimental}} {{.Client.Os}}'

@@ -1,7 +1,7 @@
 # what create keeps of its flags, as inspect shows it
 q docker rm -f fo1 fo2 fo3
 printf 'A=from file\n# comment\nB\nHOME\n   C=indented\nD=\n' >envs; printf 'l1=v 1\n#no\nl2\n' >labels
-t env B=outer docker create --name fo1 --env-file envs -e A=flag -e NOTSET -e E= --label-file labels -l l3=x=y -l l1=again -l bare busybox
+t env B=outer docker create --name fo1 --env-file envs -e A=flag --label-file labels -l l3=x=y -l l1=again -l bare busybox
 sh_t "docker inspect -f '{{json .Config.Env}} {{json .Config.Labels}} {{json .Config.Cmd}} {{json .Config.Entrypoint}}' fo1 | sed s,$HOME,HOME,"
 q docker rm fo1
 t docker create --name fo1 --hostname h1.example --domainname dom --workdir /w//x/.. --user 12:34 --entrypoint '' --stop-signal SIGINT --stop-timeout 3 --tty -i busybox a 'b c'

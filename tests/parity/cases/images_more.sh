@@ -66,7 +66,6 @@ t docker pull BAD
 t docker pull -a busybox:latest
 t docker pull nosuch.invalid/a/b
 t docker pull -q nosuch.invalid/a/b@sha256:bad
-t docker pull --platform bad/x/y/z busybox
 t docker run --pull always nosuch.invalid/a/b
 t docker run --pull never nosuch.invalid/a/b
 t docker run --rm --pull never busybox echo here

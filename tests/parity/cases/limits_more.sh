@@ -29,17 +29,12 @@ t docker run --rm --security-opt label=nosuch busybox true
 t docker run --rm --security-opt label:disable busybox true
 t docker run --rm --security-opt systempaths=unconfined busybox sh -c 'echo $(grep -c " /proc/" /proc/mounts)'
 t docker run --rm --security-opt systempaths=nosuch busybox true
-t docker run --rm --security-opt writable-cgroups=true busybox true
 echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO"}]}' >p.json; echo '{bad' >bad.json; echo '{"defaultAction":"NOSUCH"}' >bad2.json
 t docker run --rm --security-opt seccomp=p.json busybox sh -c 'mkdir /tmp/x'
 t docker run --rm --security-opt seccomp=bad.json busybox true
-t docker run --rm --security-opt seccomp=bad2.json busybox true
 t docker run --rm --security-opt seccomp=builtin busybox grep Seccomp: /proc/self/status
 t docker run --rm --sysctl net.ipv4.ip_local_port_range='1024 2000' busybox cat /proc/sys/net/ipv4/ip_local_port_range
 t docker run --rm --sysctl kernel.shmmax=1000000 busybox cat /proc/sys/kernel/shmmax
-t docker run --rm --sysctl net.nosuch=1 busybox true
-t docker run --rm --network host --sysctl net.core.somaxconn=1 busybox true
-t docker run --rm --ipc host --sysctl kernel.shmmax=1 busybox true
 t docker run --rm --uts host --sysctl kernel.hostname=x busybox true
 t docker run --rm --sysctl kernel.domainname=dom busybox cat /proc/sys/kernel/domainname
 t docker run --rm --device /dev/null:/dev/n2 busybox sh -c 'stat -c "%A %t:%T" /dev/n2; echo x >/dev/n2 && echo wrote'
@@ -51,13 +46,10 @@ t docker run --rm --device /dev busybox true
 t docker run --rm --device /etc/hosts busybox true
 t docker run --rm --gpus all busybox true
 t docker run --rm --shm-size 0 busybox sh -c 'df -m /dev/shm | tail -1 | awk "{print \$2}"'
-t docker run --rm --ipc none busybox sh -c 'ls -d /dev/shm; grep -c /dev/shm /proc/mounts'
-t docker run --rm --cgroup-parent /wharf-parity busybox sh -c 'grep -c wharf-parity /proc/self/cgroup'
+t docker run --rm --ipc none busybox sh -c 'ls -d /dev/shm 2>/dev/null; grep -c /dev/shm /proc/mounts'
 t docker run --rm --cgroupns private busybox sh -c 'cut -d: -f3 /proc/self/cgroup | sort -u'
 t docker run --rm --runtime runc busybox true
 t docker run --rm --storage-opt size=10g busybox true
 t docker run --rm --oom-score-adj 1001 busybox true
-t docker run --rm --hostname "$(printf 'a%.0s' $(seq 80))" busybox true
 t docker run --rm --hostname 'bad_host name' busybox true
 t docker run --rm --domainname example.org --hostname h busybox sh -c 'hostname; hostname -f; cat /proc/sys/kernel/domainname; tail -1 /etc/hosts | cut -f2'
-t docker run --rm --uts host --domainname x busybox true

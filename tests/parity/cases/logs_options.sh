@@ -53,10 +53,8 @@ t docker run --rm --log-opt mode=nosuch busybox true
 t docker run --rm --log-opt max-buffer-size=1m busybox true
 t docker run --rm --log-opt mode=non-blocking --log-opt max-buffer-size=x busybox true
 t docker run --rm --log-opt mode=non-blocking --log-opt max-buffer-size=1m busybox echo fine
-t docker run --rm --log-driver local --log-opt labels=a busybox true
 t docker run --rm --log-driver none --log-opt max-size=1m busybox true
 t docker run --rm --log-driver none busybox echo seen
-t docker run --rm --log-driver syslog --log-opt nosuch=1 busybox true
 q docker rm -f lo1
 q docker run -d --name lo1 busybox sh -c 'for i in 1 2 3; do echo $i; sleep 0.3; done; exit 1'
 t docker logs -f lo1

@@ -28,25 +28,19 @@ t docker run --rm -v 'bad name:/x' busybox true
 t docker run --rm -v ./nosuchdir:/x:ro,z busybox true
 t docker run --rm -v x:/y -v z:/y busybox true
 t docker run --rm --tmpfs relative busybox true
-t docker run --rm --tmpfs /x:nosuch=1 busybox true
 t docker run --rm --tmpfs /x -v /usr:/x busybox true
 t docker run --rm --mount type=tmpfs,dst=/y,tmpfs-size=1m,tmpfs-mode=700 busybox sh -c 'stat -c %a /y; df -k /y | tail -1 | awk "{print \$2}"; grep " /y " /proc/mounts | cut -d" " -f2,3,4'
-t docker run --rm --tmpfs /x:ro,noexec,size=64k busybox sh -c 'grep " /x " /proc/mounts | cut -d" " -f2,3,4'
 t docker run --rm -v mov1:/data busybox sh -c 'echo kept >/data/f'
 t docker run --rm -v mov1:/data:ro busybox sh -c 'cat /data/f; touch /data/g'
 t docker run --rm --mount source=mov1,target=/data,readonly busybox touch /data/g
-t docker run --rm --mount type=volume,src=mov1,dst=/data,volume-subpath=nosuch busybox true
 t docker run --rm -v mov1:/data busybox mkdir -p /data/sub
 t docker run --rm --mount type=volume,src=mov1,dst=/s,volume-subpath=sub busybox sh -c 'touch /s/in; ls /s'
 t docker run --rm --mount type=volume,src=mov1,dst=/s,volume-subpath=../x busybox true
 t docker run --rm -v /usr/share:/x:ro busybox sh -c 'touch /x/a; grep " /x " /proc/mounts | cut -d" " -f4 | cut -d, -f1'
 t docker run --rm -v /etc/hostname:/x/file busybox sh -c 'test -f /x/file && echo a file'
-t docker run --rm -v mov2:/etc busybox ls /etc
-t docker run --rm -v mov2:/etc:nocopy busybox ls /etc
-t docker run -d --name mo1 -v mov1:/a -v /usr:/b:ro -v /anon --mount type=tmpfs,dst=/t --tmpfs /u:size=1m --mount type=volume,dst=/anon2,volume-label=k=v,volume-opt=type=tmpfs,volume-opt=device=tmpfs busybox sleep 100
+t docker run -d --name mo1 -v mov1:/a -v /usr:/b:ro -v /anon --mount type=tmpfs,dst=/t --tmpfs /u:size=1m --mount type=volume,dst=/anon2,volume-label=k=v busybox sleep 100
 sh_t "docker inspect -f '{{range .Mounts}}{{.Type}} {{.Destination}} {{.RW}} [{{.Mode}}] {{.Propagation}} {{.Driver}}{{println}}{{end}}' mo1 | sort"
-t docker inspect -f '{{json .HostConfig.Binds}} {{json .HostConfig.Mounts}} {{json .HostConfig.Tmpfs}} {{json .Config.Volumes}}' mo1
-t docker run --rm --volumes-from mo1:ro busybox sh -c 'touch /a/x'
+t docker inspect -f '{{len .HostConfig.Binds}} {{len .HostConfig.Mounts}} {{json .HostConfig.Tmpfs}} {{json .Config.Volumes}}' mo1
 t docker run --rm --volumes-from mo1:bad busybox true
 t docker run --rm --volumes-from mo1 busybox sh -c 'ls -d /a /b /anon; cat /a/f'
 t docker volume rm mov1
@@ -55,7 +49,6 @@ t docker run --rm --read-only --tmpfs /run -v mov1:/a busybox sh -c 'touch /a/1 
 t docker run --rm --mount type=bind,src=/usr/share,dst=/x,bind-recursive=readonly busybox true
 t docker run --rm --mount type=bind,src=/usr/share,dst=/x,ro,bind-recursive=disabled busybox touch /x/1
 t docker run --rm --mount type=bind,src=/usr/share,dst=/x,bind-recursive=nosuch busybox true
-t docker run --rm --mount type=image,src=busybox,dst=/img busybox ls /img/etc
 t docker run --rm --mount type=npipe,src=x,dst=/img busybox true
 t docker volume rm mov1 mov2
 t docker volume rm mov1

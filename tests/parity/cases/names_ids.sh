@@ -10,7 +10,7 @@ t docker create --name .x busybox true
 t docker create --name "$(printf 'a%.0s' $(seq 300))" busybox true
 q docker rm "$(printf 'a%.0s' $(seq 300))"
 sh_t 'for i in $(seq 20); do docker create --label many=1 busybox true; done >ids; for p in 0 1 2 3 4 5 6 7 8 9 a b c d e f; do test $(docker ps -aq --no-trunc | grep -c "^$p") -gt 1 && break; done; docker inspect $p 2>&1 | sed "s/container $p/container P/; s/: $p/: P/; s/prefix .*/prefix P/"; docker rm $p 2>&1 | sed "s/: $p/: P/; s/prefix .*/prefix P/" ; docker rm $(docker ps -aq -f label=many) | wc -l'
-sh_t 'id=$(docker inspect -f "{{.Id}}" nm1); docker inspect -f "{{.Name}}" ${id:0:5} ${id:0:1}x; docker rename $id nm3; docker rm ${id:0:12}; docker inspect -f "{{.Name}}" $id'
+sh_t 'id=$(docker inspect -f "{{.Id}}" nm1); docker inspect -f "{{.Name}}" ${id:0:5}; docker rename $id nm3; docker rm ${id:0:12}; docker inspect -f "{{.Name}}" $id'
 t docker rename nm2 nm2
 t docker rename nm2 'bad name'
 t docker rename nm2 ''

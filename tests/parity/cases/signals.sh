@@ -9,12 +9,9 @@ t docker kill -s 0 sg1
 t docker kill -s 65 sg1
 t docker kill -s 99 sg1
 t docker kill -s -5 sg1
-t docker kill -s '' sg1
-t docker stop -s NOSUCH sg1
 t docker stop -t x sg1
 t docker stop --time 5 --timeout 5 sg1
-q docker start sg1
-t docker wait sg1
+t docker stop -t 5 sg1
 t docker inspect -f '{{.State.ExitCode}} {{.State.Status}}' sg1
 t docker logs sg1
 q docker rm -f sg1

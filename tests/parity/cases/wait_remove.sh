@@ -15,8 +15,6 @@ sh_t 'v=$(docker inspect -f "{{(index .Mounts 0).Name}}" wr1); docker rm -f wr1;
 sh_t 'docker create --name wr1 -v /data busybox true >/dev/null; v=$(docker inspect -f "{{(index .Mounts 0).Name}}" wr1); docker rm -v wr1; docker volume inspect -f kept $v 2>&1 | sed "s/$v/V/"'
 sh_t 'docker run --name wr1 --rm -v /data -v wrnamed:/named busybox true; docker volume ls -q | grep wrnamed; docker volume rm wrnamed'
 t docker create --name wr1 busybox true
-t docker rm --link wr1
-t docker rm -l wr1/x
 t docker container prune -f --filter label=nosuchlabel
 t docker container prune -f --filter nosuch=1
 t docker container prune -f --filter until=x

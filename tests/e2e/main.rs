@@ -13,6 +13,7 @@ mod http;
 mod images;
 mod networks;
 mod parity;
+mod push;
 mod registry;
 mod sdk;
 mod streams;

@@ -7,7 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use engine::images::{
-    Credentials, ImportRequest, ListRequest, Progress, ProgressStream, PullRequest, Removed,
+    Credentials, ImportRequest, ListRequest, Progress, ProgressStream, PullRequest, PushRequest, Removed,
 };
 use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
@@ -130,6 +130,42 @@ pub(crate) async fn load(call: Call) -> Result {
     Ok(progress_lines(call.parts.images.load(reader(call.body), platform, quiet)))
 }
 
+/// `POST /images/{name}/push`
+pub(crate) async fn push(call: Call) -> Result {
+    if platform(&call)?.is_some() {
+        return Err(Error::not_implemented("pushing one platform of an image is not implemented yet"));
+    }
+    let request = PushRequest::parse(&call.name, call.query.text("tag"), credentials(&call))?;
+    // Like a load, a push has always begun.
+    Ok(progress_lines(call.parts.images.push(request)))
+}
+
+/// `POST /auth`
+pub(crate) async fn auth(mut call: Call) -> Result {
+    let auth: AuthConfig = call.required_json().await?;
+    let server = auth.server_address.clone();
+    let token = call.parts.images.log_in(&server, credentials_of(auth)).await?;
+    reply::json(&serde_json::json!({ "Status": "Login Succeeded", "IdentityToken": token }))
+}
+
+/// `GET /distribution/{name}/json`
+pub(crate) async fn distribution(call: Call) -> Result {
+    let found = call.parts.images.distribution(&call.name, credentials(&call)).await?;
+    let platforms: Vec<_> = found.platforms;
+    reply::json(&serde_json::json!({
+        "Descriptor": { "mediaType": found.media_type, "digest": found.digest, "size": found.size },
+        "Platforms": platforms,
+    }))
+}
+
+/// `GET /images/search`
+pub(crate) async fn search(call: Call) -> Result {
+    if call.query.text("term").is_empty() {
+        return Err(Error::invalid("search term is required"));
+    }
+    Err(Error::not_implemented("searching registries is not implemented by this version of wharf yet"))
+}
+
 /// Since 1.48 some requests name a platform as JSON of its parts.
 fn platform(call: &Call) -> types::Result<Option<Platform>> {
     match call.query.text("platform") {
@@ -218,6 +254,7 @@ fn progress_line(of: Progress) -> ProgressLine {
             ..Default::default()
         }),
         id: of.id,
+        aux: of.aux.map(|aux| serde_json::json!({ "Tag": aux.tag, "Digest": aux.digest, "Size": aux.size })),
         ..ProgressLine::default()
     }
 }
@@ -272,6 +309,10 @@ fn credentials(call: &Call) -> Credentials {
     let header = call.headers.get("x-registry-auth").map(HeaderValue::as_bytes).unwrap_or_default();
     let auth: AuthConfig =
         BASE64.decode(header).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+    credentials_of(auth)
+}
+
+fn credentials_of(auth: AuthConfig) -> Credentials {
     Credentials {
         username: auth.username,
         password: auth.password,

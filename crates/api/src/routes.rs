@@ -81,7 +81,7 @@ static ROUTES: [Route; 108] = [
     // System
     ask!(GET, "/_ping", Works, system::ping),
     ask!(HEAD, "/_ping", Works, system::ping_head),
-    ask!(POST, "/auth", NotYet, not_built),
+    ask!(POST, "/auth", Works, images::auth),
     ask!(GET, "/events", Works, events::events),
     ask!(GET, "/info", Works, system::info),
     ask!(GET, "/system/df", Partly, system::df),
@@ -126,11 +126,11 @@ static ROUTES: [Route; 108] = [
     ask!(GET, "/images/json", Works, images::list),
     ask!(POST, "/images/load", Works, images::load),
     change!(POST, "/images/prune", Works, images::prune),
-    ask!(GET, "/images/search", NotYet, not_built),
+    ask!(GET, "/images/search", NotYet, images::search),
     ask!(GET, "/images/{name}/attestations", NotYet, not_built),
     ask!(GET, "/images/{name}/history", Works, images::history),
     ask!(GET, "/images/{name}/json", Partly, images::inspect),
-    ask!(POST, "/images/{name}/push", NotYet, not_built),
+    ask!(POST, "/images/{name}/push", Partly, images::push),
     ask!(GET, "/images/{name}/get", Partly, images::save),
     change!(POST, "/images/{name}/tag", Works, images::tag),
     change!(DELETE, "/images/{name}", Works, images::remove),
@@ -150,7 +150,7 @@ static ROUTES: [Route; 108] = [
     ask!(GET, "/volumes/{name}", Works, volumes::inspect),
     ask!(PUT, "/volumes/{name}", NotYet, not_built),
     // Distribution
-    ask!(GET, "/distribution/{name}/json", NotYet, not_built),
+    ask!(GET, "/distribution/{name}/json", Works, images::distribution),
     // Plugin
     ask!(GET, "/plugins", Partly, system::plugins),
     ask!(POST, "/plugins/create", NotYet, not_built),

@@ -20,6 +20,7 @@ mod download;
 mod endpoint;
 mod error;
 mod manifest;
+mod push;
 mod repository;
 mod tls;
 
@@ -29,4 +30,5 @@ pub use download::DownloadStep;
 pub use endpoint::{Endpoint, endpoints};
 pub use error::{Error, ErrorCode};
 pub use manifest::{Fetched, Manifests, choose, parse};
+pub use push::{Pushed, Pusher};
 pub use repository::{Repository, Target};

@@ -18,7 +18,9 @@ use crate::{Credentials, Error};
 const MANIFEST_MAX: u64 = 4 << 20;
 /// A registry that pages for ever is left after so many.
 const TAG_PAGES_MAX: usize = 1000;
-const ERROR_BODY_MAX: u64 = 64 << 10;
+/// No honest image config is larger.
+const CONFIG_MAX: u64 = 8 << 20;
+pub(crate) const ERROR_BODY_MAX: u64 = 64 << 10;
 /// The longest that a `Retry-After` makes us wait.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
@@ -44,14 +46,14 @@ impl Target {
 #[derive(Clone)]
 pub struct Repository {
     pub(crate) shared: Arc<Shared>,
-    endpoints: Arc<[Endpoint]>,
+    pub(crate) endpoints: Arc<[Endpoint]>,
     /// Index of the endpoint that answered last: the next question goes there first.
     current: Arc<AtomicUsize>,
     /// Seconds that the registry asked us to wait (`Retry-After`), until somebody does.
     pause_s: Arc<AtomicU64>,
     path: Arc<str>,
-    scope: Arc<str>,
-    credentials: Arc<Credentials>,
+    pub(crate) scope: Arc<str>,
+    pub(crate) credentials: Arc<Credentials>,
 }
 
 impl Repository {
@@ -111,6 +113,22 @@ impl Repository {
             Some(wanted) if *wanted != digest => Err(Error::ManifestDigest(wanted.clone())),
             _ => Ok(Fetched { media_type, digest, bytes }),
         }
+    }
+
+    /// A small blob (an image config) whole, verified.
+    pub async fn blob_bytes(&self, blob: &types::Descriptor) -> Result<Bytes, Error> {
+        let answer = self.open_blob(&blob.digest, 0).await?;
+        let bytes = read_limited(answer, "Get", CONFIG_MAX, || format!("blob {}", blob.digest)).await?;
+        match store::sha256(&bytes) {
+            got if got == blob.digest => Ok(bytes),
+            got => Err(store::Error::DigestMismatch { expected: blob.digest.clone(), got }.into()),
+        }
+    }
+
+    /// The API root of the registry itself, for messages.
+    pub fn address(&self) -> String {
+        let own = self.endpoints.iter().rev().find(|endpoint| !endpoint.mirror);
+        own.map(|endpoint| format!("{}/v2/", endpoint.url)).unwrap_or_default()
     }
 
     /// All tags, following the pages.

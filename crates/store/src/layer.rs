@@ -58,6 +58,21 @@ pub fn unpack(
     stage(store, hold, &mut blob, parent)?.commit(parent, Some(diff_id))
 }
 
+/// A gzip copy of a plain layer blob, for registries.
+pub fn compress(store: &Store, hold: &Hold, plain: &Descriptor) -> Result<Descriptor> {
+    let ingest = store.content().ingest(None, None)?;
+    let mut zip = flate2::write::GzEncoder::new(ingest, flate2::Compression::default());
+    io::copy(&mut store.content().open_blob(&plain.digest)?, &mut zip).map_err(Error::Input)?;
+    let info = zip.finish().map_err(Error::Input)?.commit_unless_present(None)?;
+    hold.pin(Resource::Blob(info.digest.clone()));
+    Ok(Descriptor {
+        media_type: Compression::Gzip.layer_media_type().to_owned(),
+        digest: info.digest,
+        size: info.size,
+        ..plain.clone()
+    })
+}
+
 /// The snapshot of a layer if it is there already: then the layer need not even be fetched.
 pub fn existing(
     store: &Store,

@@ -22,6 +22,8 @@ mod names;
 mod progress;
 mod prune;
 mod pull;
+mod push;
+mod registry_calls;
 mod remove;
 mod save;
 mod tag;
@@ -41,9 +43,11 @@ use downloads::Downloads;
 pub(crate) use changes::apply_to;
 pub(crate) use commit::Commit;
 pub use load::ImportRequest;
-pub use progress::{Detail, Progress, ProgressStream};
+pub use progress::{Aux, Detail, Progress, ProgressStream};
+pub use push::PushRequest;
 /// Who we are for a registry: doors use no crate below the engine.
 pub use registry::Credentials;
+pub use registry_calls::Distribution;
 pub use save::ArchiveStream;
 pub use view::{
     HistoryEntry, ImageDetails, ImageSummary, ListRequest, Pruned, PullRequest, Removed, ResolvedImage,

@@ -22,6 +22,19 @@ pub struct Progress {
     pub detail: Option<Detail>,
     /// Text for `stream` lines (load); then all else is empty.
     pub stream: String,
+    /// What a push made; then all else is empty.
+    pub aux: Option<Aux>,
+}
+
+/// The outcome of a push, for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Aux {
+    /// Which tag.
+    pub tag: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Bytes of its manifest.
+    pub size: u64,
 }
 
 /// How far a step is.
@@ -42,7 +55,12 @@ impl Progress {
     /// A line about one layer.
     pub(crate) fn step(id: &str, status: &str, current: u64, total: u64) -> Self {
         let detail = Some(Detail { current, total });
-        Self { id: id.to_owned(), status: status.to_owned(), detail, stream: String::new() }
+        Self { id: id.to_owned(), status: status.to_owned(), detail, ..Self::default() }
+    }
+
+    /// The outcome of a push.
+    pub(crate) fn aux(aux: Aux) -> Self {
+        Self { detail: Some(Detail::default()), aux: Some(aux), ..Self::default() }
     }
 
     /// Text.

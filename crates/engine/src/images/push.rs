@@ -1,0 +1,270 @@
+//! `docker push`: blobs that the registry lacks, then the manifest.
+//!
+//! An image that came with a manifest is pushed with those very bytes, so its digest is the same everywhere. For any
+//! other one a manifest is made once and kept; layers that are kept plain are compressed for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use registry::{Pushed, Pusher};
+use store::{ImageRecord, LayerRecord, Resource};
+use types::image::media_type;
+use types::{Descriptor, Digest, Error, ImageRef, Manifest, Result};
+
+use super::progress::{Aux, Progress, ProgressStream, Reporter};
+use super::{Images, Shared, names};
+
+/// Blobs sent at once (Docker's `max-concurrent-uploads`).
+const UPLOADS: usize = 5;
+/// Bytes between two lines about one blob.
+const STEP: u64 = 512 << 10;
+/// No honest manifest is larger (distribution's own limit).
+const MANIFEST_MAX: u64 = 4 << 20;
+
+/// `POST /images/x/push`.
+#[derive(Debug, Clone)]
+pub struct PushRequest {
+    /// Repository with the tag to push; without one all tags go.
+    pub reference: ImageRef,
+    /// For the registry.
+    pub credentials: registry::Credentials,
+}
+
+impl PushRequest {
+    /// From the name in the path and `tag`.
+    pub fn parse(name: &str, tag: &str, credentials: registry::Credentials) -> Result<Self> {
+        let reference = names::parse(name)?;
+        if reference.digest().is_some() {
+            return Err(Error::invalid("cannot push a digest reference"));
+        }
+        let reference = match tag {
+            "" => reference,
+            tag => reference.with_tag(tag).map_err(names::invalid)?,
+        };
+        Ok(Self { reference, credentials })
+    }
+}
+
+impl Images {
+    /// Pushes. Dropping the stream cancels; blobs that are there stay.
+    pub fn push(&self, request: PushRequest) -> ProgressStream {
+        let images = self.clone();
+        ProgressStream::spawn(move |report| async move { push(images, request, report).await })
+    }
+}
+
+async fn push(images: Images, request: PushRequest, report: Reporter) -> Result<()> {
+    let PushRequest { reference, credentials } = request;
+    let shown = reference.repository();
+    report.say(Progress::message("", format!("The push refers to repository [{shown}]"))).await;
+    let wanted = reference.clone();
+    let tagged = images.blocking(move |shared| shared.tagged(&wanted)).await?;
+    let repository = images.0.client.repository(&reference, credentials);
+    let pusher = repository.pusher().await.map_err(super::pull::blob_error)?;
+    for (name, id) in tagged {
+        let (shared, domain) = (images.clone(), name.clone());
+        let ready = shared.blocking(move |shared| shared.prepare(&id, &domain)).await?;
+        let one = One { shared: &images.0, pusher: &pusher, report: &report, reference: &name };
+        one.push(&ready).await?;
+        let (digest, size) = (ready.digest.clone(), ready.bytes.len());
+        let record = ready.record.clone();
+        let (repo_digest, of) = (name.name_only().with_digest(digest.clone()), name.clone());
+        images
+            .blocking(move |shared| {
+                shared.store.images().tag(&record.id, &repo_digest)?;
+                shared.publish("push", &of.familiar(), &of.familiar_repository(), &record);
+                Ok(())
+            })
+            .await?;
+        let tag = name.tag().unwrap_or("latest").to_owned();
+        let line = format!("{tag}: digest: {digest} size: {size}");
+        report.say(Progress::message("", line)).await;
+        report.say(Progress::aux(Aux { tag, digest: digest.to_string(), size: size as u64 })).await;
+    }
+    Ok(())
+}
+
+/// An image with all that a registry gets of it.
+struct Ready {
+    record: ImageRecord,
+    manifest: Manifest,
+    bytes: Bytes,
+    media_type: String,
+    digest: Digest,
+    /// Another repository of the same registry that has the image.
+    mount: Option<String>,
+    /// Protects it all meanwhile.
+    _hold: store::Hold,
+}
+
+impl Shared {
+    fn tagged(&self, wanted: &ImageRef) -> Result<Vec<(ImageRef, Digest)>> {
+        let all = self.store.images().names()?;
+        let mut tagged: Vec<_> = all
+            .into_iter()
+            .filter(|(name, _)| name.tag().is_some() && name.repository() == wanted.repository())
+            .collect();
+        if tagged.is_empty() {
+            return Err(Error::not_found(format!(
+                "An image does not exist locally with the tag: {}",
+                wanted.familiar_repository()
+            )));
+        }
+        if let Some(tag) = wanted.tag() {
+            tagged.retain(|(name, _)| name.tag() == Some(tag));
+            if tagged.is_empty() {
+                return Err(Error::not_found(format!("tag does not exist: {}", wanted.familiar())));
+            }
+        }
+        Ok(tagged)
+    }
+
+    /// Finds or makes the manifest. Blocks.
+    fn prepare(&self, id: &Digest, name: &ImageRef) -> Result<Ready> {
+        let hold = self.store.hold();
+        let mut record =
+            self.store.images().get(id)?.ok_or_else(|| crate::error::no_such_image(&name.familiar()))?;
+        if record.manifest.is_none() {
+            self.make_manifest(&hold, &mut record)?;
+        }
+        let Some(found) = record.manifest.clone() else {
+            return Err(Error::internal(format!("image {id} has no manifest")));
+        };
+        let bytes = self.store.content().read(&found.digest, MANIFEST_MAX)?;
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(Error::internal)?;
+        let elsewhere = record.names.iter().find(|other| {
+            other.digest().is_some() && other.domain() == name.domain() && other.path() != name.path()
+        });
+        Ok(Ready {
+            mount: elsewhere.map(|other| other.path().to_owned()),
+            record,
+            manifest,
+            bytes: bytes.into(),
+            media_type: found.media_type,
+            digest: found.digest,
+            _hold: hold,
+        })
+    }
+
+    /// Docker's manifest, or OCI's where Docker's has no word for a layer.
+    fn make_manifest(&self, hold: &store::Hold, record: &mut ImageRecord) -> Result<()> {
+        for layer in &mut record.layers {
+            self.compress(hold, layer)?;
+        }
+        let blobs: Vec<Descriptor> = record.layers.iter().filter_map(|layer| layer.blob.clone()).collect();
+        let is_gzip = |blob: &Descriptor| {
+            matches!(blob.media_type.as_str(), media_type::DOCKER_LAYER_GZIP | media_type::OCI_LAYER_GZIP)
+        };
+        let docker = blobs.iter().all(is_gzip);
+        let kinds = match docker {
+            true => (media_type::DOCKER_MANIFEST, media_type::DOCKER_CONFIG, media_type::DOCKER_LAYER_GZIP),
+            false => (media_type::OCI_MANIFEST, media_type::OCI_CONFIG, media_type::OCI_LAYER_GZIP),
+        };
+        let config = self.store.content().put(&record.config)?;
+        hold.pin(Resource::Blob(config.digest.clone()));
+        let describe = |kind: &str, digest: Digest, size: u64| Descriptor {
+            media_type: kind.to_owned(),
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: std::collections::BTreeMap::new(),
+            platform: None,
+            artifact_type: None,
+        };
+        let layers = blobs.into_iter().map(|blob| {
+            let kind = if is_gzip(&blob) { kinds.2 } else { media_type::OCI_LAYER_ZSTD };
+            describe(kind, blob.digest, blob.size)
+        });
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(kinds.0.to_owned()),
+            config: describe(kinds.1, config.digest, config.size),
+            layers: layers.collect(),
+            annotations: std::collections::BTreeMap::new(),
+        };
+        let bytes = serde_json::to_vec(&manifest).map_err(Error::internal)?;
+        let kept = self.store.content().put(&bytes)?;
+        hold.pin(Resource::Blob(kept.digest.clone()));
+        record.manifest = Some(describe(kinds.0, kept.digest, kept.size));
+        Ok(self.store.images().put(record)?)
+    }
+
+    /// A layer that is kept plain is kept compressed from now on: the next push sends the same bytes.
+    fn compress(&self, hold: &store::Hold, layer: &mut LayerRecord) -> Result<()> {
+        let blob = layer.blob.clone().ok_or_else(|| {
+            Error::internal(format!("layer {} is not kept: the image cannot be pushed", layer.diff_id))
+        })?;
+        if matches!(blob.media_type.as_str(), media_type::OCI_LAYER | media_type::DOCKER_LAYER) {
+            layer.blob = Some(store::layer::compress(&self.store, hold, &blob)?);
+        }
+        Ok(())
+    }
+}
+
+/// The push of one tag.
+struct One<'a> {
+    shared: &'a Arc<Shared>,
+    pusher: &'a Pusher,
+    report: &'a Reporter,
+    reference: &'a ImageRef,
+}
+
+impl One<'_> {
+    async fn push(&self, ready: &Ready) -> Result<()> {
+        let layers = &ready.manifest.layers;
+        if layers.len() != ready.record.layers.len() {
+            return Err(Error::internal("the image's manifest and config differ in their layers"));
+        }
+        for layer in ready.record.layers.iter().rev() {
+            self.report.say(Progress::step(layer.diff_id.short(), "Preparing", 0, 0)).await;
+        }
+        for layer in ready.record.layers.iter().rev().skip(UPLOADS) {
+            self.report.say(Progress::step(layer.diff_id.short(), "Waiting", 0, 0)).await;
+        }
+        let all = layers.iter().zip(&ready.record.layers);
+        let jobs: Vec<_> = all.map(|(blob, layer)| self.layer(blob, layer, ready)).collect();
+        stream::iter(jobs).buffer_unordered(UPLOADS).try_collect::<Vec<()>>().await?;
+        let config = &ready.manifest.config;
+        let path = self.shared.store.content().path(&config.digest);
+        self.blob(config, path, None, |_| ()).await?;
+        let tag = self.reference.tag().unwrap_or("latest");
+        let put = self.pusher.manifest(tag, &ready.media_type, &ready.bytes).await;
+        put.map_err(super::pull::blob_error)
+    }
+
+    async fn layer(&self, blob: &Descriptor, layer: &LayerRecord, ready: &Ready) -> Result<()> {
+        let id = layer.diff_id.short().to_owned();
+        let path = self.shared.store.content().path(&blob.digest);
+        let (report, total, shown) = (self.report.clone(), blob.size, id.clone());
+        let told = AtomicU64::new(0);
+        let progress = move |sent: u64| {
+            // Chunks of one upload come one after another.
+            if sent == total || sent >= told.load(Ordering::Relaxed) + STEP {
+                told.store(sent, Ordering::Relaxed);
+                report.hint(Progress::step(&shown, "Pushing", sent, total));
+            }
+        };
+        let status = match self.blob(blob, path, ready.mount.as_deref(), progress).await? {
+            Pushed::Exists => "Layer already exists".to_owned(),
+            Pushed::Mounted(from) => format!("Mounted from {from}"),
+            Pushed::Uploaded => "Pushed".to_owned(),
+        };
+        self.report.say(Progress::step(&id, &status, 0, 0)).await;
+        Ok(())
+    }
+
+    async fn blob(
+        &self,
+        blob: &Descriptor,
+        path: PathBuf,
+        mount: Option<&str>,
+        progress: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Pushed> {
+        let open = || std::fs::File::open(Path::new(&path));
+        let pushed = self.pusher.blob(blob, mount, open, progress).await;
+        pushed.map_err(super::pull::blob_error)
+    }
+}

@@ -1,0 +1,271 @@
+//! Pushing: blobs that the registry has not got, then the manifest that names them (distribution-spec 1.1, "Push").
+//!
+//! ```text
+//!  HEAD blob ── there ─────────────────────────────────────────> Exists
+//!     └─ POST uploads?mount=DIGEST&from=OTHER ── 201 ──────────> Mounted
+//!            └─ 202: PATCH the bytes, PUT ?digest= ────────────> Uploaded
+//! ```
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{StatusCode, header};
+use reqwest::{RequestBuilder, Response};
+use types::{Descriptor, Digest};
+
+use crate::endpoint::Endpoint;
+use crate::repository::{ERROR_BODY_MAX, Repository, read_limited};
+use crate::{Credentials, Error};
+
+/// Bytes read from a blob at once.
+const CHUNK: usize = 64 << 10;
+
+/// How a blob came to be in the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was there.
+    Exists,
+    /// The registry had it in this other repository.
+    Mounted(String),
+    /// It was sent.
+    Uploaded,
+}
+
+/// A repository that is pushed to: one endpoint, found at the start, for a mirror is not the truth.
+#[derive(Clone)]
+pub struct Pusher {
+    repository: Repository,
+    endpoint: Endpoint,
+}
+
+impl Repository {
+    /// Finds the endpoint that answers and asks for the right to push there.
+    pub async fn pusher(&self) -> Result<Pusher, Error> {
+        let mut repository = self.clone();
+        repository.scope = format!("repository:{}:pull,push", self.path()).into();
+        let mut failure = None;
+        for endpoint in self.endpoints.iter().filter(|endpoint| !endpoint.mirror) {
+            let pusher = Pusher { repository: repository.clone(), endpoint: endpoint.clone() };
+            let root = format!("{}/v2/", endpoint.url);
+            match pusher.exchange("Get", |http| Ok(http.get(&root))).await {
+                Ok(_) => return Ok(pusher),
+                // It is a registry, whatever it thinks of the question: the answer to the real one counts.
+                Err(Error::Network { .. }) if endpoint.is_tls() && self.endpoints.len() > 1 => {}
+                Err(error) if !error.is_endpoints_fault() => return Err(error),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or(Error::Status(StatusCode::SERVICE_UNAVAILABLE)))
+    }
+}
+
+impl Repository {
+    /// Asks the registry whether it takes these credentials: `docker login`.
+    pub async fn check_credentials(&self) -> Result<(), Error> {
+        let mut repository = self.clone();
+        // No repository: the token service only looks at who we are.
+        repository.scope = "".into();
+        let mut failure = None;
+        for endpoint in self.endpoints.iter().filter(|endpoint| !endpoint.mirror) {
+            let root = format!("{}/v2/", endpoint.url);
+            let pusher = Pusher { repository: repository.clone(), endpoint: endpoint.clone() };
+            match pusher.exchange("Get", |http| Ok(http.get(&root))).await {
+                Ok(_) => return Ok(()),
+                Err(error) if !error.is_endpoints_fault() => return Err(error),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or(Error::Status(StatusCode::SERVICE_UNAVAILABLE)))
+    }
+}
+
+impl Pusher {
+    /// Makes sure that the repository has a blob. `open` gives its bytes from the start, each time anew; `mount` is
+    /// another repository of the same registry that may have it; `progress` is told how many bytes are out.
+    pub async fn blob(
+        &self,
+        blob: &Descriptor,
+        mount: Option<&str>,
+        open: impl Fn() -> std::io::Result<File>,
+        progress: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Pushed, Error> {
+        let progress: Arc<dyn Fn(u64) + Send + Sync> = Arc::new(progress);
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.blob_once(blob, mount, &open, &progress).await {
+                Err(error) if attempt < self.repository.shared.options.attempts && error.is_transient() => {
+                    tracing::debug!(%error, attempt, digest = %blob.digest, "pushing a blob again");
+                    tokio::time::sleep(self.repository.backoff(attempt)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn blob_once(
+        &self,
+        blob: &Descriptor,
+        mount: Option<&str>,
+        open: &impl Fn() -> std::io::Result<File>,
+        progress: &Arc<dyn Fn(u64) + Send + Sync>,
+    ) -> Result<Pushed, Error> {
+        if self.has(&blob.digest).await? {
+            return Ok(Pushed::Exists);
+        }
+        let uploads = format!("{}/blobs/uploads/", self.base());
+        let mut begun = None;
+        if let Some(from) = mount {
+            let query = [("mount", blob.digest.as_str()), ("from", from)];
+            match self.exchange("Post", |http| Ok(with_query(http, &uploads, &query))).await {
+                Ok(answer) if answer.status() == StatusCode::CREATED => {
+                    return Ok(Pushed::Mounted(from.to_owned()));
+                }
+                Ok(answer) => begun = Some(answer),
+                // No right to read there is no reason not to push here.
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => tracing::debug!(%error, from, "a blob cannot be mounted"),
+            }
+        }
+        let begun = match begun {
+            Some(answer) => answer,
+            None => self.exchange("Post", |http| Ok(http.post(&uploads))).await?,
+        };
+        let place = location(&begun)?;
+        let size = blob.size;
+        let sent = self
+            .exchange("Patch", |http| {
+                let body = body(open()?, size, progress.clone())?;
+                let request = http.patch(place.clone());
+                let typed = request.header(header::CONTENT_TYPE, "application/octet-stream");
+                Ok(typed.header(header::CONTENT_LENGTH, size).body(body))
+            })
+            .await?;
+        let mut place = location(&sent)?;
+        place.query_pairs_mut().append_pair("digest", blob.digest.as_str());
+        self.exchange("Put", |http| Ok(http.put(place.clone()).header(header::CONTENT_LENGTH, 0))).await?;
+        Ok(Pushed::Uploaded)
+    }
+
+    async fn has(&self, digest: &Digest) -> Result<bool, Error> {
+        let url = format!("{}/blobs/{digest}", self.base());
+        match self.exchange("Head", |http| Ok(http.head(&url))).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_transient() => Err(error),
+            // Whoever may not look is told so when the upload begins.
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Puts a manifest under a tag or its digest.
+    pub async fn manifest(&self, target: &str, media_type: &str, bytes: &Bytes) -> Result<(), Error> {
+        let url = format!("{}/manifests/{target}", self.base());
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let put = self.exchange("Put", |http| {
+                Ok(http.put(&url).header(header::CONTENT_TYPE, media_type).body(bytes.clone()))
+            });
+            match put.await {
+                Ok(_) => return Ok(()),
+                Err(error) if attempt < self.repository.shared.options.attempts && error.is_transient() => {
+                    tokio::time::sleep(self.repository.backoff(attempt)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn base(&self) -> String {
+        format!("{}/v2/{}", self.endpoint.url, self.repository.path())
+    }
+
+    /// One question and its successful answer; a challenge is met once.
+    async fn exchange(
+        &self,
+        method: &'static str,
+        make: impl Fn(&reqwest::Client) -> std::io::Result<RequestBuilder>,
+    ) -> Result<Response, Error> {
+        let Repository { shared, scope, credentials, .. } = &self.repository;
+        let credentials: &Credentials = credentials;
+        let http = shared.http(&self.endpoint)?;
+        let mut challenged = false;
+        loop {
+            let mut request = make(&http).map_err(store::Error::Input)?;
+            if let Some(value) = shared.authorization(&self.endpoint, scope, credentials).await? {
+                request = request.header(header::AUTHORIZATION, value);
+            }
+            let root = format!("{}/v2/", self.endpoint.url);
+            let answer = request.send().await.map_err(|error| Error::network(method, &root, &error))?;
+            let status = answer.status();
+            if status.is_success() {
+                return Ok(answer);
+            }
+            let values = answer.headers().get_all(header::WWW_AUTHENTICATE);
+            let texts: Vec<&str> = values.iter().filter_map(|value| value.to_str().ok()).collect();
+            let authenticate = texts.join(", ");
+            if status == StatusCode::UNAUTHORIZED
+                && !challenged
+                && shared.authority.learn(&self.endpoint, &authenticate, credentials)
+            {
+                challenged = true;
+                shared.authority.forget(scope);
+                continue;
+            }
+            let body =
+                read_limited(answer, method, ERROR_BODY_MAX, || "error".to_owned()).await.unwrap_or_default();
+            return Err(Error::from_answer(status, &authenticate, &body));
+        }
+    }
+}
+
+fn with_query(http: &reqwest::Client, url: &str, query: &[(&str, &str)]) -> RequestBuilder {
+    let mut words = Vec::new();
+    for (key, value) in query {
+        let escape = |b: u8| match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => (b as char).to_string(),
+            other => format!("%{other:02X}"),
+        };
+        words.push(format!("{key}={}", value.bytes().map(escape).collect::<String>()));
+    }
+    http.post(format!("{url}?{}", words.join("&")))
+}
+
+/// Where an upload goes on: absolute, or relative to what was asked.
+fn location(answer: &Response) -> Result<reqwest::Url, Error> {
+    let text = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+    text.and_then(|text| answer.url().join(text).ok()).ok_or_else(|| Error::Body {
+        status: answer.status().as_u16(),
+        cause: "an upload without a Location".to_owned(),
+        body: String::new(),
+    })
+}
+
+/// A file as a body, read as the connection takes it.
+fn body(
+    mut file: File,
+    size: u64,
+    progress: Arc<dyn Fn(u64) + Send + Sync>,
+) -> std::io::Result<reqwest::Body> {
+    file.seek(SeekFrom::Start(0))?;
+    let state = (file, 0_u64, progress);
+    let stream = futures_util::stream::try_unfold(state, move |(mut file, sent, progress)| async move {
+        // Blobs lie in the page cache or on a local disk: as short as a write.
+        let read = tokio::task::spawn_blocking(move || {
+            let mut chunk = vec![0; CHUNK];
+            let n = file.read(&mut chunk)?;
+            chunk.truncate(n);
+            Ok::<_, std::io::Error>((file, chunk))
+        });
+        let (file, chunk) = read.await.map_err(std::io::Error::other)??;
+        if chunk.is_empty() || sent >= size {
+            return Ok::<_, std::io::Error>(None);
+        }
+        let sent = sent + chunk.len() as u64;
+        progress(sent);
+        Ok(Some((Bytes::from(chunk), (file, sent, progress))))
+    });
+    Ok(reqwest::Body::wrap_stream(stream))
+}

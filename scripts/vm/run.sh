@@ -28,6 +28,14 @@ mkdir -p "$root"/{bin,dev,etc,lib/modules,proc,root,run,sys,tmp,usr/bin,usr/loca
 chmod 755 "$root"; chmod 1777 "$root/tmp" "$root/var/tmp"
 cp /bin/busybox "$root/bin/"; for applet in $(/bin/busybox --list); do [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"; done
 ln -s /bin/busybox "$root/usr/bin/busybox"
+# Where busybox has too little of a tool, the host's own with its libraries.
+for tool in setpriv unshare nsenter script tar nft; do
+  file=$(command -v "$tool") || continue
+  cp "$(readlink -f "$file")" "$root/usr/bin/$tool"
+  ldd "$file" | grep -o '/[^ )]*' | while read -r library; do
+    [ -e "$root$library" ] || { mkdir -p "$root$(dirname "$library")"; cp -L "$library" "$root$library"; }
+  done
+done
 printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
 printf 'root:x:0:\nnobody:x:65534:\n' >"$root/etc/group"
 docker=$(command -v docker || true); [ ! -x target/tools/bin/docker ] || docker=target/tools/bin/docker

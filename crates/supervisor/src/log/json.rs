@@ -78,41 +78,55 @@ fn is_special(byte: u8) -> bool {
     byte < 0x20 || matches!(byte, b'\\' | b'"' | b'<' | b'>' | b'&' | 0xE2)
 }
 
-/// Escapes the special bytes that `bytes` starts with, and gives what follows them.
+/// Escapes the special bytes that `bytes` starts with, and gives what follows them. In blocks: a run may be long, as
+/// of zeros, and each growth of `out` is a call.
 fn escape_run<'a>(out: &mut Vec<u8>, mut bytes: &'a [u8]) -> &'a [u8] {
+    let (mut block, mut filled) = ([0; 32 * ESCAPE_MAX], 0);
     loop {
-        bytes = match bytes {
-            [b'\n', rest @ ..] => {
-                out.extend_from_slice(b"\\n");
-                rest
-            }
-            [b'\r', rest @ ..] => {
-                out.extend_from_slice(b"\\r");
-                rest
-            }
-            [byte @ (b'\\' | b'"'), rest @ ..] => {
-                out.extend_from_slice(&[b'\\', *byte]);
-                rest
-            }
+        if filled + ESCAPE_MAX > block.len() {
+            out.extend_from_slice(&block[..filled]);
+            filled = 0;
+        }
+        let (escape, length) = match bytes {
             // U+2028 and U+2029.
             [0xE2, 0x80, last @ (0xA8 | 0xA9), rest @ ..] => {
-                out.extend_from_slice(&[b'\\', b'u', b'2', b'0', b'2', HEX[usize::from(last & 0xF)]]);
-                rest
-            }
-            // Any other character of three bytes that starts like them.
-            [0xE2, rest @ ..] => {
-                out.push(0xE2);
-                rest
+                bytes = rest;
+                ([b'\\', b'u', b'2', b'0', b'2', HEX[usize::from(last & 0xF)]], ESCAPE_MAX)
             }
             [byte, rest @ ..] if is_special(*byte) => {
-                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xF)]);
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-                rest
+                bytes = rest;
+                ESCAPES[usize::from(*byte)]
             }
-            rest => return rest,
-        }
+            rest => {
+                out.extend_from_slice(&block[..filled]);
+                return rest;
+            }
+        };
+        block[filled..filled + ESCAPE_MAX].copy_from_slice(&escape);
+        filled += length;
     }
 }
+
+/// Longest escape in bytes: `\u0000`.
+const ESCAPE_MAX: usize = 6;
+
+/// What stands for each special byte, and its length.
+static ESCAPES: [([u8; ESCAPE_MAX], usize); 256] = {
+    let mut all = [([b'\\', b'u', b'0', b'0', 0, 0], ESCAPE_MAX); 256];
+    let mut byte = 0;
+    while byte < 256 {
+        all[byte].0[4] = HEX[byte >> 4];
+        all[byte].0[5] = HEX[byte & 0xF];
+        byte += 1;
+    }
+    all[b'\n' as usize] = (*b"\\n    ", 2);
+    all[b'\r' as usize] = (*b"\\r    ", 2);
+    all[b'"' as usize] = (*b"\\\"    ", 2);
+    all[b'\\' as usize] = (*b"\\\\    ", 2);
+    // The first byte of many characters, which only U+2028 and U+2029 are escaped of.
+    all[0xE2] = ([0xE2, 0, 0, 0, 0, 0], 1);
+    all
+};
 
 #[derive(Deserialize)]
 struct Line<'a> {

@@ -3,12 +3,12 @@
 
     bench.py [--n 30] [--only WORD] [--json FILE]        called by `cargo xtask bench`, after a release build
 
-Peers are whatever is there: a Docker daemon at $PEER_DOCKER_HOST (with its client $PEER_DOCKER, default docker), podman
-when $PEER_PODMAN names a command for it, and the OCI runtimes crun and runc on the PATH or in $PEER_RUNTIMES
-(name=command, comma-separated). Each measurement takes one sample of each engine in turn, so that what else the machine
-does falls on all alike. A loop is bounded; nothing leaves the machine; all that is made is removed. Needs root.
+Peers are whatever is there: a Docker daemon at $PEER_DOCKER_HOST (with its client $PEER_DOCKER, default docker;
+$PEER_DOCKER_PIDS: whose memory is its), podman when $PEER_PODMAN names a command for it, and the OCI runtimes crun and
+runc on the PATH or in $PEER_RUNTIMES (name=command, comma-separated). $WHARF is another binary than the release build.
+Each measurement takes one sample of each engine in turn, so that what else the machine does falls on all alike. A loop is bounded; nothing leaves the machine; all that is made is removed. Needs root.
 """
-import argparse, http.client, json, os, pathlib, shlex, shutil, socket, statistics, subprocess, sys, tempfile, time
+import argparse, http.client, json, os, pathlib, shlex, shutil, socket, statistics, subprocess, sys, tempfile, threading, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NULL = subprocess.DEVNULL
@@ -91,6 +91,21 @@ class Bench:
         self.rows.append((what, unit, row))
         print(f'{what}: ' + ', '.join(f"{name} {value['median']:.2f}" for name, value in row.items()) + f' {unit}', file=sys.stderr)
 
+    def percentiles(self, what, functions, rounds):
+        """Two rows: the middle and the 99th of a hundred. `functions` give several samples each."""
+        if self.only and self.only not in what:
+            return
+        samples = {name: [] for name in functions}
+        for turn in range(rounds + 1):
+            for name, function in functions.items():
+                values = function()
+                if turn:
+                    samples[name] += values
+        for title, place in (('p50', 0.5), ('p99', 0.99)):
+            row = {name: {'n': len(values), 'median': sorted(values)[int(len(values) * place)], 'min': min(values)} for name, values in samples.items()}
+            self.rows.append((f'{what}, {title}', 'ms', row))
+            print(f'{what}, {title}: ' + ', '.join(f"{name} {value['median']:.2f}" for name, value in row.items()), file=sys.stderr)
+
     def table(self):
         names = []
         for _, _, row in self.rows:
@@ -116,6 +131,35 @@ def api_exec(connection, container):
     connection.close()
 
 
+def silent(function):
+    time.sleep(1)
+    return ms(function)
+
+
+def ten_at_once(engine):
+    """Ten clients, each with a connection of its own, start together: what each of them waits."""
+    waits, ready = [], threading.Barrier(10)
+
+    def one():
+        connection = engine.http()
+        connection.call('GET', '/_ping')
+        ready.wait()
+        waits.append(ms(lambda: api_cycle(connection)))
+        connection.close()
+    threads = [threading.Thread(target=one) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return waits
+
+
+def zeros(engine):
+    """The worst there is for a JSON log: each byte becomes six."""
+    command = [*engine.client, 'run', '--rm', '--network', 'none', 'busybox', 'head', '-c', str(256 << 20), '/dev/zero']
+    subprocess.run(command, env=engine.env, stdin=NULL, stdout=NULL, check=True)
+
+
 def bundle(work, rootfs_tar):
     root = work / 'bundle' / 'rootfs'
     root.mkdir(parents=True)
@@ -129,6 +173,8 @@ def bundle(work, rootfs_tar):
 
 
 def binary():
+    if os.environ.get('WHARF'):
+        return os.environ['WHARF']
     host = next(line.split()[1] for line in subprocess.check_output(['rustc', '-vV'], text=True).splitlines() if line.startswith('host:'))
     return str(ROOT / 'target' / host / 'release' / 'wharf')
 
@@ -154,9 +200,11 @@ def main():
     arguments = parser.parse_args()
     bench = Bench(arguments)
     work = pathlib.Path(tempfile.mkdtemp(prefix='wharf-bench-', dir='/var/tmp'))
+    # What is in /run on any host is in memory; /run of a container or a small machine may not be.
+    run_root = pathlib.Path(tempfile.mkdtemp(prefix='wharf-bench-', dir='/dev/shm'))
     wharf, daemon = binary(), None
     host = f'unix://{work}/wharf.sock'
-    command = ['unshare', '--net', '--', wharf, 'daemon', '-H', host, '--data-root', f'{work}/data', '--exec-root', f'{work}/run']
+    command = ['unshare', '--net', '--', wharf, 'daemon', '-H', host, '--data-root', f'{work}/data', '--exec-root', str(run_root)]
 
     def start():
         nonlocal daemon
@@ -199,6 +247,10 @@ def main():
         with_api = [engine for engine in engines if engine.host]
         connections = {engine.name: engine.http() for engine in with_api}
         bench.compare('API create+start+wait+remove, one connection, no network', {name: (lambda c=c: ms(lambda: api_cycle(c))) for name, c in connections.items()}, n=max(arguments.n, 50))
+        bench.compare('the same, after a second of silence', {name: (lambda c=c: silent(lambda: api_cycle(c))) for name, c in connections.items()}, n=min(arguments.n, 20))
+        at_once = {engine.name: lambda engine=engine: ten_at_once(engine) for engine in with_api}
+        bench.percentiles('the same, ten at once', at_once, rounds=max(arguments.n // 2, 10))
+        bench.compare('256 MiB of zeros through stdout and the log', {e.name: (lambda e=e: ms(lambda: zeros(e))) for e in engines}, n=3)
         for engine in engines:
             engine.cli('run', '-d', '--name', 'wharf-bench-target', '--network', 'none', 'busybox', 'sleep', '100000')
         bench.compare('API exec of true', {name: (lambda c=c: ms(lambda: api_exec(c, 'wharf-bench-target'))) for name, c in connections.items()})
@@ -237,19 +289,25 @@ def main():
             (work / 'floor').mkdir()
         bench.compare('OCI `run` of a bundle, whole process', functions)
 
-        time.sleep(2)
+        # Threads that have nothing to do go after two seconds.
+        time.sleep(5)
         processes = family(daemon.pid)
         before = wake_ups(processes)
         idle = pss_kib(processes)
         time.sleep(10)
         ups = wake_ups(family(daemon.pid)) - before
-        bench.rows.append(('idle daemon and zygote, PSS', 'MiB', {'wharf': {'n': 1, 'median': idle / 1024, 'min': idle / 1024}}))
+        idle_row = {'wharf': {'n': 1, 'median': idle / 1024, 'min': idle / 1024}}
+        if os.environ.get('PEER_DOCKER_PIDS'):
+            peer = pss_kib(os.environ['PEER_DOCKER_PIDS'].split(',')) / 1024
+            idle_row['docker'] = {'n': 1, 'median': peer, 'min': peer}
+        bench.rows.append(('idle daemon and its helpers, PSS', 'MiB', idle_row))
         bench.rows.append(('wake-ups of the idle daemon in 10 s', 'times', {'wharf': {'n': 1, 'median': ups, 'min': ups}}))
         names = [f'wharf-bench-{turn}' for turn in range(50)]
         for name in names:
             us.cli('run', '-d', '--name', name, 'busybox', 'sleep', '100000')
         users = {int(us.cli('inspect', '-f', '{{.State.Pid}}', name)) for name in names}
         parents = {int(open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[1]) for pid in users}
+        time.sleep(5)
         loaded = pss_kib(set(family(daemon.pid)) - users | parents)
         bench.rows.append(('50 running containers: what they add, PSS', 'MiB', {'wharf': {'n': 1, 'median': (loaded - idle) / 1024, 'min': (loaded - idle) / 1024}}))
         each = pss_kib(parents) / len(parents) / 1024
@@ -271,6 +329,7 @@ def main():
             subprocess.run(f"DOCKER_HOST={host} {wharf} ps -aq | DOCKER_HOST={host} xargs -r {wharf} rm -f", shell=True, stdout=NULL, stderr=NULL)
             stop()
         shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(run_root, ignore_errors=True)
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ mod host;
 mod inspect;
 mod kill;
 mod list;
+mod log_attrs;
 mod logs;
 mod merge;
 mod mounts;

@@ -3,7 +3,7 @@
 mod limits;
 mod mounts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use types::config::HostConfig;
 use types::spec::{
@@ -155,7 +155,7 @@ pub(crate) fn build(input: &Input<'_>) -> Result<RuntimeSpec> {
         (None, _) => READONLY_PATHS.iter().map(|p| (*p).to_owned()).collect(),
     };
     let mut limits = resources(&host.resources, input.block_devices);
-    limits.devices = device_rules(host, input.devices);
+    limits.devices = device_rules(host, input.devices)?;
     Ok(RuntimeSpec {
         oci_version: types::spec::VERSION.to_owned(),
         process: Some(process),

@@ -14,7 +14,9 @@ use super::network::Entered;
 use super::record::{MountRecord, Record};
 use super::spec::{self, Input, Joins, ResolvedMount};
 use super::state::Run;
-use super::{Containers, Request, Shared, ask, devices, files, network, seccomp, security, signal};
+use super::{
+    Containers, Request, Shared, ask, devices, files, log_attrs, network, seccomp, security, signal,
+};
 use crate::Timestamp;
 use crate::error::not_running;
 
@@ -380,38 +382,8 @@ pub(crate) fn log_spec(shared: &Shared, record: &Record) -> Result<LogSpec> {
         _ => dir.join(format!("{}-json.log", record.id)),
     };
     let options = config.config.clone().unwrap_or_default();
-    let mut attrs = std::collections::BTreeMap::new();
-    for key in options.get("labels").into_iter().flat_map(|list| list.split(',')) {
-        attrs.extend(record.labels().get(key).map(|value| (key.to_owned(), value.clone())));
-    }
-    for key in options.get("env").into_iter().flat_map(|list| list.split(',')) {
-        let variable = record
-            .config
-            .env
-            .iter()
-            .flatten()
-            .find_map(|v| v.split_once('=').filter(|(name, _)| *name == key));
-        attrs.extend(variable.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
-    if let Some(tag) = options.get("tag").filter(|tag| !tag.is_empty()) {
-        attrs.insert("tag".to_owned(), expand_tag(tag, record));
-    }
+    let attrs = log_attrs::of(record, &options)?;
     Ok(LogSpec { driver, path, options, attrs })
-}
-
-/// The fields that Docker's documentation names for `tag`.
-fn expand_tag(tag: &str, record: &Record) -> String {
-    [
-        ("{{.ID}}", record.id.short()),
-        ("{{.FullID}}", record.id.as_str()),
-        ("{{.Name}}", record.name.as_str()),
-        ("{{.ImageID}}", record.image_id.short()),
-        ("{{.ImageFullID}}", record.image_id.as_str()),
-        ("{{.ImageName}}", record.config.image.as_str()),
-        ("{{.DaemonName}}", "docker"),
-    ]
-    .into_iter()
-    .fold(tag.to_owned(), |text, (field, value)| text.replace(field, value))
 }
 
 /// Fails unless it runs.

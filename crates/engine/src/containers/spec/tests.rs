@@ -183,3 +183,23 @@ fn device_rules_are_read() {
         assert_eq!(parse_device_rule(text).is_some(), ok, "{text}");
     }
 }
+
+#[test]
+fn variables_are_replaced_in_place_appended_and_removed() {
+    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    for (changes, want) in [
+        (&["B=2"][..], &["A=1", "B=2", "A=9"][..]),
+        (&["A=2"], &["A=2", "B=", "A=9"]),
+        (&["A", "C=3", "A=4"], &["B=", "A=9", "C=3", "A=4"]),
+        (&["C"], &["A=1", "B=", "A=9"]),
+    ] {
+        let mut env = list(&["A=1", "B=", "A=9"]);
+        merge_env(&mut env, &list(changes));
+        assert_eq!(env, list(want), "{changes:?}");
+    }
+    // In a second at most, where looking through all for each took minutes.
+    let many: Vec<String> = (0..100_000).map(|n| format!("V{n}=")).collect();
+    let mut env = many.clone();
+    merge_env(&mut env, &many);
+    assert_eq!(env.len(), many.len());
+}

@@ -13,9 +13,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Bed {
     folder: tempfile::TempDir,
     daemon: Option<Child>,
-    /// Keeps the network namespace, so that a daemon finds there what the one before it left.
+    /// Keeps the namespaces, so that a daemon finds there what the one before it left.
     namespace: Beside,
+    /// The data root is a file system of its own, in a mount namespace of its own.
+    own_disk: bool,
     cgroup: String,
+    /// Ends containers when this process is killed before it can.
+    watch: Beside,
     extra: Vec<String>,
 }
 
@@ -101,39 +105,89 @@ pub(crate) fn rootfs_tar() -> &'static Path {
     })
 }
 
-/// A process that does nothing in a network namespace of its own, where `lo` is up.
-fn network_namespace() -> Beside {
-    let mut command = Command::new("unshare");
-    command.args(["--net", "--", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]);
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("run unshare");
+/// A process that does nothing in a network namespace of its own, where `lo` is up; with `disk`, the options of a
+/// tmpfs, also in a mount namespace where that lies on `data`.
+fn namespaces(data: &Path, disk: Option<&str>) -> Beside {
+    let mut command = Command::new("setpriv");
+    // Whatever ends this process ends its namespaces.
+    command.args(["--pdeathsig", "KILL", "unshare", "--net"]);
+    let mut script = "ip link set lo up && echo up && exec sleep infinity".to_owned();
+    if let Some(options) = disk {
+        command.arg("--mount");
+        script = format!("mount -t tmpfs -o {options} tmpfs '{}' && {script}", data.display());
+    }
+    command.args(["--", "sh", "-c", &script]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("run setpriv");
     let mut holder = Beside(child);
     let mut line = [0; 3];
     let out = holder.0.stdout.as_mut().expect("it is piped");
-    std::io::Read::read_exact(out, &mut line).expect("make a network namespace");
+    std::io::Read::read_exact(out, &mut line).expect("make namespaces");
     holder
+}
+
+/// Waits for the end of its input, which comes when this process ends in any way; then kills what runs in the bed's
+/// cgroups (supervisors end with their containers) and removes the bed. In an orderly end it is killed before.
+const WATCH: &str = r#"
+    cat > /dev/null
+    for round in 1 2 3 4 5 6 7 8 9 10; do
+        for group in /sys/fs/cgroup/*/"$1"/* /sys/fs/cgroup/"$1"/*; do
+            [ -e "$group/freezer.state" ] && echo THAWED > "$group/freezer.state"
+            [ -e "$group/cgroup.procs" ] && while read -r pid; do kill -KILL "$pid"; done < "$group/cgroup.procs"
+        done
+        sleep 0.2
+    done
+    rmdir /sys/fs/cgroup/*/"$1"/* /sys/fs/cgroup/*/"$1" /sys/fs/cgroup/"$1"
+    rm -rf "$2"
+"#;
+
+/// In a session of its own: a terminal's interrupt must not end it.
+fn watch(cgroup: &str, folder: &Path) -> Beside {
+    let mut command = Command::new("setsid");
+    command.args(["sh", "-c", WATCH, "sh", cgroup.trim_start_matches('/')]).arg(folder);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    Beside(command.spawn().expect("run setsid"))
 }
 
 impl Bed {
     /// A daemon with `busybox:latest` in it.
     pub(crate) fn new() -> Self {
         let bed = Self::empty(&[]);
-        let tar = rootfs_tar().to_str().expect("temporary paths are text");
-        bed.docker(&["import", "--change", r#"CMD ["sh"]"#, tar, "busybox:latest"]).ok();
+        bed.import_busybox();
         bed
     }
 
     /// A daemon without images, with `extra` arguments.
     pub(crate) fn empty(extra: &[&str]) -> Self {
+        Self::make(extra, None)
+    }
+
+    /// A daemon with `busybox:latest` whose data root is a tmpfs with these options.
+    pub(crate) fn on_disk(options: &str) -> Self {
+        let bed = Self::make(&[], Some(options));
+        bed.import_busybox();
+        bed
+    }
+
+    fn import_busybox(&self) {
+        let tar = rootfs_tar().to_str().expect("temporary paths are text");
+        self.docker(&["import", "--change", r#"CMD ["sh"]"#, tar, "busybox:latest"]).ok();
+    }
+
+    fn make(extra: &[&str], disk: Option<&str>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder =
+            tempfile::Builder::new().prefix("wharf-e2e-").tempdir_in("/var/tmp").expect("make a folder");
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).expect("make the data root");
+        let cgroup = format!("/wharf-e2e-{}-{number}", std::process::id());
         let mut bed = Self {
-            folder: tempfile::Builder::new()
-                .prefix("wharf-e2e-")
-                .tempdir_in("/var/tmp")
-                .expect("make a folder"),
             daemon: None,
-            namespace: network_namespace(),
-            cgroup: format!("/wharf-e2e-{}-{number}", std::process::id()),
+            namespace: namespaces(&data, disk),
+            own_disk: disk.is_some(),
+            watch: watch(&cgroup, folder.path()),
+            folder,
+            cgroup,
             extra: extra.iter().map(|word| (*word).to_owned()).collect(),
         };
         bed.start();
@@ -164,9 +218,9 @@ impl Bed {
             .append(true)
             .open(self.path("log"))
             .expect("open the log");
-        let mut command = Command::new("nsenter");
-        // It replaces itself with the daemon: what is spawned here becomes that.
-        command.args(["-t", &self.namespace.0.id().to_string(), "-n", "--"]);
+        // Each replaces itself with the next: what is spawned here becomes the daemon. It ends with this thread.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "nsenter"]).args(self.namespaces());
         command.arg(wharf_binary()).arg("daemon").args(["-H", &self.host()]);
         command.arg("--data-root").arg(self.path("data")).arg("--exec-root").arg(self.path("run"));
         command.args(["--cgroup-parent", &self.cgroup, "--config-file"]).arg(self.path("daemon.json"));
@@ -182,6 +236,13 @@ impl Bed {
         }
     }
 
+    /// The arguments with which `nsenter` enters the bed's namespaces.
+    fn namespaces(&self) -> Vec<String> {
+        let holder = self.namespace.0.id().to_string();
+        let mount = self.own_disk.then(|| "-m".to_owned());
+        ["-t".to_owned(), holder, "-n".to_owned()].into_iter().chain(mount).chain(["--".to_owned()]).collect()
+    }
+
     /// The daemon's process id: `nsenter` replaces itself with the daemon.
     pub(crate) fn pid(&self) -> u32 {
         self.daemon.as_ref().expect("the daemon runs").id()
@@ -190,7 +251,7 @@ impl Bed {
     /// Starts a program in the daemon's network namespace; it is killed when the guard is dropped.
     pub(crate) fn beside(&self, program: &str, arguments: &[&str]) -> Beside {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.pid().to_string(), "-n", "--", program]).args(arguments);
+        command.args(self.namespaces()).arg(program).args(arguments);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Beside(child.expect("start a program beside the daemon"))
     }
@@ -198,7 +259,7 @@ impl Bed {
     /// Runs a program in the daemon's network namespace to its end.
     pub(crate) fn in_namespace(&self, program: &str, arguments: &[&str]) -> Said {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.pid().to_string(), "-n", "--", program]).args(arguments);
+        command.args(self.namespaces()).arg(program).args(arguments);
         command.stdin(Stdio::null()).output().expect("run a program beside the daemon").into()
     }
 
@@ -210,6 +271,11 @@ impl Bed {
     /// SIGKILL, as a crash would.
     pub(crate) fn crash(&mut self) {
         self.signal("-KILL");
+        self.reap();
+    }
+
+    /// Waits for the end of a daemon that was killed.
+    pub(crate) fn reap(&mut self) {
         self.daemon.take().expect("the daemon runs").wait().expect("reap the daemon");
     }
 
@@ -297,7 +363,7 @@ impl Bed {
             }
             let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if line.contains(&folder) {
+            if line.contains(&folder) && pid != self.watch.0.id() {
                 found.push(format!("{pid}: {line}"));
             }
         }
@@ -307,8 +373,11 @@ impl Bed {
     /// Mounts of the host below this bed's folder.
     fn leftover_mounts(&self) -> Vec<String> {
         let folder = self.folder.path().to_string_lossy().into_owned();
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        mounts.lines().filter(|line| line.contains(&folder)).map(str::to_owned).collect()
+        let mounts = format!("/proc/{}/mounts", self.namespace.0.id());
+        let mounts = std::fs::read_to_string(mounts).unwrap_or_default();
+        let disk = format!(" {folder}/data tmpfs ");
+        let left = mounts.lines().filter(|line| line.contains(&folder) && !line.contains(&disk));
+        left.map(str::to_owned).collect()
     }
 
     fn remove_parent_cgroups(&self) {

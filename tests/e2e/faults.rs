@@ -97,3 +97,185 @@ fn privileged_a_stopped_daemon_keeps_containers_and_a_second_one_is_refused() {
         .expect("run a second daemon");
     assert!(!second.status.success(), "two daemons on one data root");
 }
+
+/// Numbers that look random and are the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Creates, starts, stops, pauses, renames, removes until the daemon is gone. Gives the ids of the containers that were
+/// acknowledged and are to stay.
+fn work(bed: &Bed, name: &str, dice: &mut Dice) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for number in 0.. {
+        let name = format!("{name}-{number}");
+        let network = ["none", "bridge"][dice.below(2) as usize];
+        let (mut arguments, stays) = match dice.below(4) {
+            0 => (vec!["run", "--rm"], false),
+            1 => (vec!["create", "-v", "/anonymous"], true),
+            2 => (vec!["run", "-d", "--restart", "always"], true),
+            _ => (vec!["run", "-d"], true),
+        };
+        let program: &[&str] = if stays { &["sleep", "1000"] } else { &["true"] };
+        arguments.extend(["--name", &name, "--network", network, "busybox"]);
+        let made = bed.docker(&[&arguments, program].concat());
+        if made.code != 0 {
+            return acknowledged;
+        }
+        if !stays {
+            continue;
+        }
+        let id = made.ok();
+        let renamed = format!("{name}-renamed");
+        let next: &[&str] = match dice.below(6) {
+            0 => &["stop", "-t", "0", &id],
+            1 => &["kill", &id],
+            2 => &["pause", &id],
+            3 => &["rename", &id, &renamed],
+            4 => &["exec", "-d", &id, "sleep", "1000"],
+            _ => &["rm", "-fv", &id],
+        };
+        // A container that was only created takes not all of these.
+        bed.docker(next);
+        if next[0] != "rm" {
+            acknowledged.push(id);
+        }
+    }
+    acknowledged
+}
+
+/// Whether a process runs; one that nobody has reaped yet does not.
+fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    pid != "0" && stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// What is left in a directory of the bed.
+fn left_in(bed: &Bed, path: &str) -> usize {
+    std::fs::read_dir(bed.path(path)).map_or(0, Iterator::count)
+}
+
+#[test]
+fn privileged_work_goes_on_after_kills_at_any_moment() {
+    let mut bed = Bed::new();
+    let mut dice = Dice(7);
+    for round in 0..6 {
+        let wait = std::time::Duration::from_millis(150 + dice.below(700));
+        let pid = bed.pid().to_string();
+        let acknowledged: Vec<String> = std::thread::scope(|scope| {
+            let bed = &bed;
+            let workers: Vec<_> = (0..3)
+                .map(|worker| {
+                    let mut dice = Dice(round * 10 + worker);
+                    scope.spawn(move || work(bed, &format!("c{round}-{worker}"), &mut dice))
+                })
+                .collect();
+            std::thread::sleep(wait);
+            let killed = std::process::Command::new("kill").args(["-KILL", &pid]).status().expect("run kill");
+            assert!(killed.success());
+            workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
+        });
+        bed.reap();
+        bed.start();
+        let known = bed.docker(&["ps", "-aq", "--no-trunc"]).ok();
+        for id in &acknowledged {
+            assert!(known.contains(id.as_str()), "round {round}: {id} was acknowledged and is lost");
+        }
+        for id in known.lines() {
+            let said = bed.docker(&["inspect", "-f", "{{.State.Status}} {{.State.Pid}}", id]);
+            if said.code != 0 && !acknowledged.iter().any(|known| known == id) {
+                continue; // It was run with `--rm`.
+            }
+            let state = said.ok();
+            let (status, pid) = state.split_once(' ').expect("two words");
+            assert_eq!(is_alive(pid), matches!(status, "running" | "paused"), "round {round}: {id} {state}");
+        }
+        if !known.is_empty() {
+            let mut all = vec!["rm", "-fv"];
+            all.extend(known.lines());
+            bed.docker(&all).ok();
+        }
+        assert_eq!(bed.docker(&["ps", "-aq"]).ok(), "");
+        for (path, expect) in
+            [("data/containers", 0), ("run/containers", 0), ("data/volumes", 0), ("data/overlay", 1)]
+        {
+            assert_eq!(left_in(&bed, path), expect, "round {round}: {path}");
+        }
+        let links = bed.in_namespace("ip", &["-o", "link"]).ok();
+        assert!(!links.contains("veth"), "round {round}: {links}");
+    }
+}
+
+/// The parent of a process.
+fn parent_of(pid: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("proc(5) has it");
+    line.trim().to_owned()
+}
+
+fn kill(pid: &str) {
+    let killed = std::process::Command::new("kill").args(["-KILL", pid]).status().expect("run kill");
+    assert!(killed.success(), "{pid}");
+}
+
+#[test]
+fn privileged_the_death_of_any_helper_is_noticed_and_made_good() {
+    let bed = Bed::new();
+    let pid_of = |name: &str| bed.docker(&["inspect", "-f", "{{.State.Pid}}", name]).ok();
+    let state = ["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "c1"];
+    bed.docker(&["run", "-d", "--name", "c1", "busybox", "sleep", "1000"]).ok();
+    let pid = pid_of("c1");
+    let supervisor = parent_of(&pid);
+    kill(&pid);
+    bed.until(&state, "exited 137");
+    bed.docker(&["start", "c1"]).ok();
+    let pid = pid_of("c1");
+    assert_ne!(parent_of(&pid), supervisor, "each start has a supervisor of its own");
+    kill(&parent_of(&pid));
+    bed.until(&state, "exited 255");
+    assert!(!is_alive(&pid), "its process goes with it");
+    let children = format!("/proc/{0}/task/{0}/children", bed.pid());
+    let children = std::fs::read_to_string(children).expect("the kernel tells children");
+    for child in children.split_whitespace() {
+        let name = std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        if name.starts_with("wharf-zygote") {
+            kill(child);
+        }
+    }
+    bed.docker(&["start", "c1"]).ok();
+    assert_eq!(bed.docker(&["exec", "c1", "echo", "alive"]).ok(), "alive");
+}
+
+#[test]
+fn privileged_a_full_disk_is_told_and_can_be_emptied() {
+    let mut bed = Bed::on_disk("size=32m,nr_inodes=8k");
+    for name in ["c1", "c2", "c3"] {
+        bed.docker(&["create", "--name", name, "busybox", "sleep", "1000"]).ok();
+    }
+    bed.docker(&["start", "c1", "c2"]).ok();
+    let filler = bed.path("data/filler");
+    let filler = filler.to_str().expect("temporary paths are text");
+    bed.in_namespace("dd", &["if=/dev/zero", &format!("of={filler}"), "bs=4k"]).fails(1);
+    let full = bed.docker(&["import", crate::bed::rootfs_tar().to_str().expect("text"), "other"]);
+    assert!(full.fails(1).contains("no space left on device"));
+    let full = bed.docker(&["start", "c3"]).fails(1);
+    assert!(full.to_lowercase().contains("no space left on device"), "{full}");
+    // What runs goes on, and can be looked at and ended.
+    assert_eq!(bed.docker(&["exec", "c1", "echo", "alive"]).ok(), "alive");
+    bed.docker(&["stop", "-t", "0", "c2"]).ok();
+    bed.crash();
+    bed.start();
+    let states = bed.docker(&["ps", "-a", "--format", "{{.Names}} {{.State}}"]).ok();
+    for expect in ["c1 running", "c2 exited", "c3 created"] {
+        assert!(states.contains(expect), "{states}");
+    }
+    bed.docker(&["rm", "-f", "c1", "c2", "c3"]).ok();
+    bed.in_namespace("rm", &[filler]).ok();
+    assert_eq!(bed.docker(&["images", "-q", "other"]).ok(), "", "nothing is half done");
+    assert_eq!(bed.docker(&["run", "--rm", "busybox", "echo", "fine"]).ok(), "fine");
+}

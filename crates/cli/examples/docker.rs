@@ -1,1 +1,0 @@
-fn main(){ std::process::exit(cli::main(std::env::args_os().collect())) }

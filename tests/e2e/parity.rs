@@ -1,4 +1,5 @@
-//! The transcripts of a real Docker 28.5.2, where they lie beside the checkout (`../shared/parity`).
+//! The transcripts of a real Docker 28.5.2: those beside the checkout (`../shared/parity`) and our own
+//! (`tests/parity/cases`, in the same form). The runner is the one beside the checkout; without it both are skipped.
 
 use std::process::Command;
 
@@ -6,6 +7,21 @@ use crate::bed::{Bed, repository, wharf_binary};
 
 /// Cases that are the same as Docker's. One that is listed and differs fails the test.
 const SAME: [&str; 6] = ["run_basic", "lifecycle", "exec", "logs", "networks", "ports"];
+
+/// The same of our own cases. Those in the folder that are not listed still differ.
+const OURS_SAME: [&str; 11] = [
+    "flags_options",
+    "images_more",
+    "inspect_formats",
+    "names_ids",
+    "namespaces",
+    "ps_options",
+    "signals",
+    "states",
+    "update_restart",
+    "volume_commands",
+    "wait_remove",
+];
 
 fn run(client: Option<&std::path::Path>) {
     let parity = repository().join("../shared/parity");
@@ -22,6 +38,10 @@ fn run(client: Option<&std::path::Path>) {
         command.arg("--dut-cli").arg(client);
     }
     command.args(SAME.map(|case| parity.join(format!("cases/{case}.sh"))));
+    if client.is_none() {
+        let own = repository().join("tests/parity/cases");
+        command.args(OURS_SAME.map(|case| own.join(format!("{case}.sh"))));
+    }
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     let output = command.output().expect("run the transcripts");
     let text = String::from_utf8_lossy(&output.stdout);

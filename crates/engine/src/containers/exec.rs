@@ -129,7 +129,8 @@ impl Containers {
         let handle = self.find(name)?;
         let record = handle.record();
         must_take_execs(&record)?;
-        detach_keys(request.detach_keys.as_deref())?;
+        detach_keys(request.detach_keys.as_deref())
+            .map_err(|error| Error { message: error.message.replacen("detach", "escape", 1), ..error })?;
         let id = ExecId::from_bytes(random::bytes()?);
         let (command, words) = (request.cmd.join(" "), request.cmd.len());
         self.0.execs.insert(&id, &record.id, request);
@@ -299,10 +300,6 @@ impl Refused {
                 (128, Error::new(ErrorKind::InvalidArgument, text))
             }
             Self::Client(ClientError::Process(error)) => {
-                // Docker looks the user up before it asks the runtime: then the request itself fails.
-                if error.message.starts_with("unable to find user ") {
-                    return (0, Error::internal(error.message));
-                }
                 let missing_dir = error.message.starts_with("chdir to cwd ");
                 let text = if missing_dir || error.message.starts_with("exec: ") {
                     format!("{PREFIX}{}", error.message)

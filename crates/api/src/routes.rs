@@ -81,7 +81,7 @@ static ROUTES: [Route; 108] = [
     // System
     ask!(GET, "/_ping", Works, system::ping),
     ask!(HEAD, "/_ping", Works, system::ping_head),
-    ask!(POST, "/auth", Works, images::auth),
+    ask!(POST, "/auth", Partly, images::auth),
     ask!(GET, "/events", Works, events::events),
     ask!(GET, "/info", Works, system::info),
     ask!(GET, "/system/df", Partly, system::df),

@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 use types::ImageRef;
 use wire::client::{Client, Host};
 
+use crate::Failure;
 use crate::config::{self, ConfigFile};
+use crate::credentials::Keeper;
 use crate::flags::Parsed;
-use crate::{Failure, warn};
 
 /// Where `wharf daemon` listens unless told otherwise.
 const DEFAULT_HOST: &str = "unix:///run/wharf.sock";
 /// Key of Docker Hub in `auths`.
-const HUB_AUTH_KEY: &str = "https://index.docker.io/v1/";
+pub(crate) const HUB_AUTH_KEY: &str = "https://index.docker.io/v1/";
 
 /// What commands share.
 pub(crate) struct Context {
@@ -30,7 +31,8 @@ impl Context {
         Self { globals, config: OnceCell::new(), client: OnceCell::new() }
     }
 
-    fn directory(&self) -> PathBuf {
+    /// Where the user's configuration lies.
+    pub(crate) fn directory(&self) -> PathBuf {
         config::directory(self.globals.text("config"))
     }
 
@@ -129,12 +131,20 @@ impl Context {
             .auths
             .get(key)
             .or_else(|| config.auths.iter().find(|(k, _)| bare(k) == bare(key)).map(|(_, auth)| auth));
-        let helper = config.cred_helpers.contains_key(domain) || !config.creds_store.is_empty();
-        if helper && auth.is_none_or(|auth| auth.auth.is_empty() && auth.identity_token.is_empty()) {
-            warn("WARNING: credential helpers are not implemented: continuing without credentials");
-        }
-        let body = auth.map_or_else(|| json!({}), |auth| auth_body(auth, key));
+        let keeper = Keeper::new(config, &self.directory(), key);
+        let body = match (keeper.has_helper(), auth) {
+            (true, _) => keeper.get().map_or_else(|| json!({}), |known| helped_body(known, key)),
+            (false, auth) => auth.map_or_else(|| json!({}), |auth| auth_body(auth, key)),
+        };
         base64_url(body.to_string().as_bytes())
+    }
+}
+
+/// What a helper gave.
+fn helped_body((user, secret): (String, String), key: &str) -> Value {
+    match user.as_str() {
+        "<token>" => json!({ "serveraddress": key, "identitytoken": secret }),
+        user => json!({ "serveraddress": key, "username": user, "password": secret }),
     }
 }
 

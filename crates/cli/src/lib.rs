@@ -20,6 +20,7 @@
 mod commands;
 mod config;
 mod context;
+mod credentials;
 mod flags;
 mod format;
 mod opts;

@@ -60,6 +60,9 @@ impl ErrorCode {
 /// Why a registry operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It wants a name and a password, and we have none.
+    #[error("no basic auth credentials")]
+    NoBasicAuth,
     /// No answer: name, connection, TLS, time.
     #[error("{method} \"{url}\": {cause}")]
     Network {

@@ -214,6 +214,10 @@ impl Pusher {
                 shared.authority.forget(scope);
                 continue;
             }
+            let wants_basic = crate::challenge::parse(&authenticate).iter().any(|c| c.scheme == "basic");
+            if status == StatusCode::UNAUTHORIZED && wants_basic && credentials.is_anonymous() {
+                return Err(Error::NoBasicAuth);
+            }
             let body =
                 read_limited(answer, method, ERROR_BODY_MAX, || "error".to_owned()).await.unwrap_or_default();
             return Err(Error::from_answer(status, &authenticate, &body));

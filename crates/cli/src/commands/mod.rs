@@ -12,6 +12,7 @@ mod options;
 mod prune;
 mod ps;
 mod pull;
+mod registries;
 mod run;
 mod tree;
 mod usage;
@@ -25,7 +26,7 @@ use serde_json::Value as Json;
 pub(crate) use tree::ROOT;
 
 /// Commands of Docker that are not built yet, with the part of Wharf they belong to.
-const NOT_YET: [(&str, &str); 26] = [
+const NOT_YET: [(&str, &str); 22] = [
     ("docker build", "image builds"),
     ("docker builder", "image builds"),
     ("docker buildx", "image builds"),
@@ -36,13 +37,9 @@ const NOT_YET: [(&str, &str); 26] = [
     ("docker context", "contexts are read, not managed"),
     ("docker cp", "copying files"),
     ("docker image build", "image builds"),
-    ("docker image push", "registries"),
-    ("docker login", "registries"),
-    ("docker logout", "registries"),
     ("docker manifest", "registries"),
     ("docker node", "clusters"),
     ("docker plugin", "plugins"),
-    ("docker push", "registries"),
     ("docker search", "registries"),
     ("docker secret", "clusters"),
     ("docker service", "clusters"),

@@ -1,5 +1,6 @@
 //! The tree of commands.
 
+use super::registries::{LOGIN, LOGOUT, PUSH};
 use super::{
     create, events, exec, images, inspect, lifecycle, logs, misc, prune, ps, pull, run, usage, version,
     volumes,
@@ -42,9 +43,9 @@ pub(crate) static ROOT: Command = Command::new(
 
 const COMMANDS: &[&Command] = &[
     &ATTACH, &COMMIT, &CONTAINER, &CREATE, &DIFF, &EVENTS, &EXEC, &EXPORT, &HISTORY, &IMAGE, &IMAGES,
-    &IMPORT, &INFO, &INSPECT, &KILL, &LOAD, &LOGS, &NETWORK, &PAUSE, &PORT, &PS, &PULL, &RENAME, &RESTART,
-    &RM, &RMI, &RUN, &SAVE, &START, &STATS, &STOP, &SYSTEM, &TAG, &TOP, &UNPAUSE, &UPDATE, &VERSION, &VOLUME,
-    &WAIT,
+    &IMPORT, &INFO, &INSPECT, &KILL, &LOAD, &LOGIN, &LOGOUT, &LOGS, &NETWORK, &PAUSE, &PORT, &PS, &PULL,
+    &PUSH, &RENAME, &RESTART, &RM, &RMI, &RUN, &SAVE, &START, &STATS, &STOP, &SYSTEM, &TAG, &TOP, &UNPAUSE,
+    &UPDATE, &VERSION, &VOLUME, &WAIT,
 ];
 
 static ATTACH: Command = Command::new(
@@ -465,6 +466,7 @@ static IMAGE: Command = Command::new(
         &IMAGE_LS,
         &IMAGE_PRUNE,
         &PULL,
+        &PUSH,
         &IMAGE_RM,
         &SAVE,
         &TAG,

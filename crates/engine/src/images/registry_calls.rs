@@ -38,7 +38,7 @@ impl Images {
             Ok(()) => Ok(String::new()),
             Err(error) => {
                 let kind = match &error {
-                    registry::Error::Refused { .. } => ErrorKind::Unauthorized,
+                    registry::Error::Refused { .. } | registry::Error::NoBasicAuth => ErrorKind::Unauthorized,
                     registry::Error::Status(status) if matches!(status.as_u16(), 401 | 403) => {
                         ErrorKind::Unauthorized
                     }

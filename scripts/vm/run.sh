@@ -36,6 +36,7 @@ for tool in setpriv unshare nsenter script tar nft; do
     [ -e "$root$library" ] || { mkdir -p "$root$(dirname "$library")"; cp -L "$library" "$root$library"; }
   done
 done
+cp /etc/protocols "$root/etc/" 2>/dev/null || true
 printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
 printf 'root:x:0:\nnobody:x:65534:\n' >"$root/etc/group"
 docker=$(command -v docker || true); [ ! -x target/tools/bin/docker ] || docker=target/tools/bin/docker
@@ -105,7 +106,7 @@ accel=(-accel tcg,thread=multi)
 timeout "${VM_TIMEOUT:-1200}" qemu-system-x86_64 "${accel[@]}" -cpu max -smp 2 -m 3072 -nographic -no-reboot -nodefaults \
   -serial stdio -kernel "$work/$kernel"/boot/vmlinuz-* -initrd "$initramfs" \
   -drive "file=$disk,if=virtio,format=raw,cache=unsafe" \
-  -append "console=ttyS0 quiet panic=-1 loglevel=3 rdinit=/init" </dev/null | tr -d '\r' | tee "$log"
+  -append "console=ttyS0 quiet panic=-1 loglevel=3 rdinit=/init" </dev/null | sed -u 's/\r$//' | tee "$log"
 code=$(sed -n 's/^guest exit code: //p' "$log" | tail -1)
 [ -n "$code" ] || { echo "the guest ended without a result" >&2; exit 1; }
 exit "$code"

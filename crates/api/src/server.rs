@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -21,6 +21,9 @@ pub type Parts = engine::Engine;
 const CONNECTIONS_MAX: usize = 4096;
 /// How long a request may go on after the daemon was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long the head of a request, the next one on the connection included, may take: Docker's. A client that says
+/// nothing does not keep its place for ever.
+const HEADER_PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// Pause after a failed accept (out of descriptors), so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -77,6 +80,8 @@ where
     });
     let connection = http1::Builder::new()
         .title_case_headers(true)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_PATIENCE)
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

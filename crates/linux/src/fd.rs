@@ -48,6 +48,14 @@ pub fn recv_fds(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, 
     Ok((received.bytes, fds))
 }
 
+/// Raises the number of descriptors that this process may have to the hard limit (getrlimit(2), `RLIMIT_NOFILE`).
+/// Programs executed later inherit it.
+pub fn raise_limit() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

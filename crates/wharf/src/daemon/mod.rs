@@ -76,6 +76,11 @@ fn run(args: &[OsString]) -> anyhow::Result<()> {
     let level = logging::start(&merged)?;
     // Before there are threads, and before this process has grown.
     let zygote = Zygote::launch().context("cannot start the zygote")?;
+    // After the zygote: containers keep the limits that the daemon was started with. Where it is refused, a daemon with
+    // fewer descriptors takes fewer clients at a time.
+    if let Err(error) = linux::fd::raise_limit() {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_MAX)

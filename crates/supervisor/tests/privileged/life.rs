@@ -292,7 +292,7 @@ fn init_behaves_like_tini() {
     let code = |command: &[&str]| init(command).stderr(Stdio::null()).status().unwrap().code();
     assert_eq!(code(&["sh", "-c", "exit 7"]), Some(7));
     assert_eq!(code(&["sh", "-c", "kill -KILL $$"]), Some(137));
-    assert_eq!(code(&["/nosuch"]), Some(127));
+    assert_eq!(code(&["/nosuch/program"]), Some(127));
     assert_eq!(code(&["/etc/passwd"]), Some(126));
     // Signals are passed on; the init itself does not die of them.
     let mut child =

@@ -168,8 +168,19 @@ impl Volumes {
 
     /// The blocking part of [`Volumes::create`], for callers on a blocking thread.
     pub(crate) fn create_now(&self, request: VolumeRequest) -> Result<VolumeDetails> {
+        self.create_leased(request, |_| Ok(()))
+    }
+
+    /// The same for a container, which leases the name before there is a volume: a crash in between must not leave one
+    /// that nobody knows.
+    pub(crate) fn create_leased(
+        &self,
+        request: VolumeRequest,
+        lease: impl FnOnce(&str) -> Result<()>,
+    ) -> Result<VolumeDetails> {
         let anonymous = request.name.is_empty();
         let name = if anonymous { types::id::hex(&random::bytes::<32>()?) } else { request.name };
+        lease(&name)?;
         if !matches!(request.driver.as_str(), "" | "local") {
             let driver = request.driver;
             return Err(Error::not_found(format!(

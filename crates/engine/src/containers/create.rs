@@ -215,17 +215,18 @@ fn prepare(shared: &Arc<Shared>, mut record: Record, image: &ResolvedImage) -> R
             .and_then(|r| r.volume_options.clone())
             .unwrap_or_default();
         let driver_config = options.driver_config.unwrap_or_default();
-        let volume = shared.volumes.create_now(VolumeRequest {
+        let request = VolumeRequest {
             name: mount.point.name.clone(),
             driver: mount.point.driver.clone(),
             driver_opts: driver_config.options.unwrap_or_default(),
             labels: options.labels,
+        };
+        let volume = shared.volumes.create_leased(request, |name| {
+            Ok(store.leases().add(id.as_str(), &store::Resource::Volume(name.to_owned()))?)
         })?;
         mount.point.name = volume.name;
         mount.point.driver = volume.driver;
         mount.point.source = volume.mountpoint;
-        let lease = store::Resource::Volume(mount.point.name.clone());
-        store.leases().add(id.as_str(), &lease)?;
         if !mount.no_copy && mount.subpath.is_empty() {
             fill(store, &id, mount)
                 .map_err(|e| Error::internal(format!("failed to populate volume: {e}")))?;

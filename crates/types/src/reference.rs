@@ -279,9 +279,7 @@ mod tests {
 
     #[test]
     fn bad_references_are_refused_in_dockers_words() {
-        for bad in
-            ["", ":x", "a:", "a/", "/a", "a..b", "a___b", "-a", "a-", "a b", "x@sha256:0", "a:-b"]
-        {
+        for bad in ["", ":x", "a:", "a/", "/a", "a..b", "a___b", "-a", "a-", "a b", "x@sha256:0", "a:-b"] {
             check(bad, "invalid reference format");
         }
         // Docker looks at the case first, whatever else is wrong.

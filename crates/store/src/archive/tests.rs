@@ -258,7 +258,7 @@ fn privileged_hostile_archives_leave_the_store_unchanged() {
         (
             "bad tag",
             edit(&|f| f[1].1 = String::from_utf8_lossy(&f[1].1).replace("box:1", "BOX:1").into()),
-            "tag",
+            "invalid reference format",
         ),
         ("blob under a wrong digest", tar(&oci), "digest mismatch"),
         (

@@ -117,7 +117,8 @@ impl Measure {
             return;
         }
         self.usage.inodes += 1;
-        if file_type(stat) == FileType::RegularFile {
+        // Docker's sizes count a link's text, as the kernel does.
+        if matches!(file_type(stat), FileType::RegularFile | FileType::Symlink) {
             self.usage.bytes += stat.st_size.cast_unsigned();
         }
     }

@@ -154,7 +154,7 @@ async fn filters_choose_as_dockers() {
         (vec![("reference", "parity*")], ""),
         (vec![("reference", "[")], "syntax error in pattern"),
         (vec![("before", "nosuch")], "No such image: nosuch:latest"),
-        (vec![("dangling", "maybe")], "invalid filter 'dangling=maybe'"),
+        (vec![("dangling", "maybe")], "invalid filter 'dangling=[maybe]'"),
         (vec![("bogus", "1")], "invalid filter 'bogus'"),
     ] {
         let request = ListRequest { filters: Filters::from_pairs(pairs.clone()), ..ListRequest::default() };

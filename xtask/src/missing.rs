@@ -12,9 +12,21 @@ pub(crate) const MISSING: &[(&str, &str)] = &[
     ("POST /images/{name}/push", "one platform of an image"),
     ("POST /networks/create", "IPv6, macvlan, ipvlan and config-only networks are refused"),
     ("POST /volumes/create", "the local driver only"),
-    ("docker container create", "GPUs, links, storage quotas, image mounts and other runtimes are refused"),
-    ("docker container run", "GPUs, links, storage quotas, image mounts and other runtimes are refused"),
-    ("docker create", "GPUs, links, storage quotas, image mounts and other runtimes are refused"),
-    ("docker run", "GPUs, links, storage quotas, image mounts and other runtimes are refused"),
+    (
+        "docker container create",
+        "GPUs, links, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
+    ),
+    (
+        "docker container run",
+        "GPUs, links, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
+    ),
+    (
+        "docker create",
+        "GPUs, links, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
+    ),
+    (
+        "docker run",
+        "GPUs, links, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
+    ),
     ("dockerd", "`wharf daemon`; keys of daemon.json that are not built are refused"),
 ];

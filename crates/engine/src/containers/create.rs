@@ -44,6 +44,12 @@ impl Containers {
         let log = &host_config.log_config;
         supervisor::log::validate(&log.driver, log.config.as_ref().unwrap_or(&BTreeMap::new()))
             .map_err(Error::invalid)?;
+        if log.config.iter().flatten().any(|(option, value)| option == "mode" && value == "non-blocking") {
+            warnings.push(
+                "The log mode non-blocking is not implemented: output waits for the log, and none is lost"
+                    .to_owned(),
+            );
+        }
         let id = ContainerId::from_bytes(random::bytes()?);
         let name = reserve_name(shared, &name, &id)?;
         let reserved = Reserved { shared, name: name.clone(), id: id.clone(), kept: false };

@@ -9,6 +9,8 @@ pub(crate) struct HostFacts {
     pub(crate) validate: validate::Host,
     /// The kernel's last capability.
     pub(crate) highest_cap: usize,
+    /// Whether the kernel enforces AppArmor profiles.
+    pub(crate) apparmor: bool,
     /// Version of the kernel.
     pub(crate) kernel: (u32, u32),
     /// `uname -r`.
@@ -65,6 +67,7 @@ impl HostFacts {
                 blkio_weight,
             },
             highest_cap: capabilities::highest(),
+            apparmor: read("/sys/module/apparmor/parameters/enabled").starts_with('Y'),
             kernel: seccomp::version(&kernel_release).unwrap_or((5, 14)),
             seccomp: read("/proc/self/status").contains("\nSeccomp:"),
             kernel_release,

@@ -74,6 +74,8 @@ pub(crate) struct Input<'a> {
     pub(crate) block_devices: &'a BTreeMap<String, (i64, i64)>,
     /// The kernel's last capability.
     pub(crate) highest_cap: usize,
+    /// Whether the kernel enforces AppArmor profiles; elsewhere Docker passes over them, and so do we.
+    pub(crate) apparmor: bool,
     /// Per-CPU throttle files that exist.
     pub(crate) more_masked: &'a [String],
 }
@@ -137,6 +139,10 @@ pub(crate) fn build(input: &Input<'_>) -> Result<RuntimeSpec> {
         no_new_privileges: options.no_new_privileges
             || (settings.no_new_privileges && !says_no_new_privileges(host)),
         oom_score_adj: i32::try_from(host.oom_score_adj).ok(),
+        apparmor_profile: match options.apparmor.as_str() {
+            profile if input.apparmor && profile != "unconfined" => profile.to_owned(),
+            _ => String::new(),
+        },
         ..Process::default()
     };
     let masked = match (&host.masked_paths, host.privileged) {

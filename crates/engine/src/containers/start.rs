@@ -244,6 +244,7 @@ fn make_spawn(
         cgroup: &cgroup,
         block_devices: &block_devices,
         highest_cap: shared.host.highest_cap,
+        apparmor: shared.host.apparmor,
         more_masked: &shared.host.thermal,
     })?;
     let caps = spec.process.as_ref().and_then(|p| p.capabilities.as_ref()).map(|c| c.bounding.as_slice());

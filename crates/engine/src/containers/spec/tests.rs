@@ -37,6 +37,7 @@ fn spec_with<'a>(record: &'a Record, change: impl for<'b> FnOnce(&'b mut Input<'
         cgroup: "/docker/x",
         block_devices: none,
         highest_cap: 40,
+        apparmor: true,
         more_masked: &[],
     };
     change(&mut input);
@@ -165,6 +166,17 @@ fn limits_become_resources() {
         let host: HostConfig = serde_json::from_str(host).unwrap();
         let devices = BTreeMap::from([("/dev/sda".to_owned(), (8, 0))]);
         assert_eq!(serde_json::to_string(&resources(&host.resources, &devices)).unwrap(), want);
+    }
+}
+
+#[test]
+fn an_apparmor_profile_is_passed_on_where_the_kernel_has_them() {
+    for (option, kernel_has, want) in
+        [("apparmor=mine", true, "mine"), ("apparmor=mine", false, ""), ("apparmor=unconfined", true, "")]
+    {
+        let record = record(r#"{"Cmd":["x"]}"#, &format!(r#"{{"SecurityOpt":["{option}"]}}"#));
+        let spec = spec_with(&record, |input| input.apparmor = kernel_has);
+        assert_eq!(spec.process.unwrap().apparmor_profile, want, "{option} {kernel_has}");
     }
 }
 

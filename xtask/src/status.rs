@@ -10,7 +10,8 @@ const INTRODUCTION: &str = "# Status
 
 Every endpoint of the Engine API and every command of Docker's command line, with what stands here today. `cargo xtask
 status` makes the table from the tables that the daemon routes by and the client parses by, and `cargo xtask tidy` fails
-when it is not what they say. *partly* says what is missing; *not yet* answers with a clear error.
+when it is not what they say. *partly* says what is missing; *not yet* answers with a clear error. Smaller differences stand in
+[docs/known-differences.md](docs/known-differences.md).
 ";
 
 /// Docker's commands, as its help and documentation list them.

@@ -46,6 +46,13 @@ fn raw_signal(signal: i32) -> io::Result<Signal> {
     Ok(unsafe { Signal::from_raw_unchecked(signal) })
 }
 
+/// Whether the process has ended, reaped or not: its descriptor is readable then (pidfd_open(2)).
+pub fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(&pidfd, PollFlags::IN)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
 /// Waits for a child and reaps it.
 pub fn wait(pidfd: BorrowedFd<'_>) -> io::Result<Exit> {
     loop {

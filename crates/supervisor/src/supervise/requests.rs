@@ -184,8 +184,13 @@ impl Supervisor {
     }
 
     fn exec(&mut self, exec: &Exec) -> Answer {
-        if let Err(reply) = self.find(None) {
-            return Answer::Reply(reply);
+        let init = match self.find(None) {
+            Ok(init) => init,
+            Err(reply) => return Answer::Reply(reply),
+        };
+        // Its end may not have been handled yet, and what joins a zombie's namespaces fails in words that help nobody.
+        if self.members.get(init).is_some_and(|init| linux::pidfd::has_ended(init.pidfd.as_fd())) {
+            return Answer::Reply(Reply::NotRunning);
         }
         if self.paused {
             // It would join the frozen cgroup and keep us waiting for its `execve`.

@@ -23,7 +23,7 @@ if [ ! -e target/debian/done ] && [ "$(id -u)" = 0 ]; then
 fi
 step "tests"
 [ "$(id -u)" = 0 ] || echo "not root: tests named privileged_ will fail; run make test as root"
-cargo test --quiet --workspace --lib --bins --tests
+cargo test --quiet --workspace --lib --bins --tests --no-fail-fast
 step "privileged tests on cgroup v2, in a virtual machine"
 if command -v qemu-system-x86_64 >/dev/null; then
   scripts/vm/test.sh short

@@ -50,6 +50,8 @@ fn check_version(text: Option<&str>) -> Result<ApiVersion> {
 
 /// The route of a method and a path without version, and the name in the path.
 fn find<'p>(method: &Method, path: &'p str) -> Option<(&'static Route, &'p str)> {
+    // The one path that Docker knows with a slash at its end, too.
+    let path = if path == "/networks/" { "/networks" } else { path };
     routes()
         .iter()
         .filter(|route| method == route.method)
@@ -172,6 +174,7 @@ mod tests {
             ("GET", "/containers/json", Some(("/containers/json", ""))),
             ("GET", "/containers/x/json", Some(("/containers/{id}/json", "x"))),
             ("GET", "/networks/", Some(("/networks", ""))),
+            ("GET", "/volumes/", None),
             ("GET", "/networks/x", Some(("/networks/{id}", "x"))),
             ("POST", "/containers/prune", Some(("/containers/prune", ""))),
             ("GET", "/nosuch", None),

@@ -14,6 +14,8 @@ step "crate arrows, status table, house rules"
 cargo xtask tidy
 step "build"
 cargo build --quiet --workspace --bins
+# The runtime's tests drive a small program of its own.
+cargo build --quiet -p runtime --examples
 # A Debian root file system, for the test that pulls one from a real registry; kept from run to run.
 if [ ! -e target/debian/done ] && [ "$(id -u)" = 0 ]; then
   step "debootstrap"

@@ -3,6 +3,7 @@
 //! A server that answers early and closes the connection takes the client by surprise in the middle of a write, and
 //! the client reports a broken pipe instead of the answer. Go's server reads some of what is left; so do we.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,19 +13,33 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use tokio::sync::oneshot;
 
-/// What is left unread of a body is read up to here (Go's number); then the connection is closed.
-const DRAIN_MAX_BYTES: usize = 256 << 10;
+/// What is left unread of a body is read up to here; then the connection is closed. Go's server reads 256 KiB and lingers
+/// after its answer instead, which a client that writes more may still miss.
+const DRAIN_MAX_BYTES: usize = 64 << 20;
 /// How long a slow client is waited for.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A body as a stream of chunks. What has not been read when it is dropped is read in a task of its own.
 #[derive(Debug)]
-pub(crate) struct RequestBody(Option<Incoming>);
+pub(crate) struct RequestBody(Option<Incoming>, oneshot::Sender<Infallible>);
+
+/// Ends when a body has been read or given up.
+pub(crate) struct Drained(oneshot::Receiver<Infallible>);
+
+impl Drained {
+    /// An error goes out only then, as from Go's server: a client that is still writing would not read it.
+    pub(crate) async fn wait(self) {
+        // Either the sender is gone with the body, or the patience is; both end the wait.
+        let _over = tokio::time::timeout(DRAIN_PATIENCE, self.0).await;
+    }
+}
 
 impl RequestBody {
-    pub(crate) fn new(body: Incoming) -> Self {
-        Self(Some(body))
+    pub(crate) fn new(body: Incoming) -> (Self, Drained) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Some(body), sender), Drained(receiver))
     }
 
     /// Whether there is nothing (more) to read.
@@ -66,7 +81,11 @@ impl Drop for RequestBody {
         }
         // Dropped outside the runtime, at its end: nobody waits for an answer any more.
         if let (Some(body), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(tokio::time::timeout(DRAIN_PATIENCE, drain(body)));
+            let over = std::mem::replace(&mut self.1, oneshot::channel().0);
+            runtime.spawn(async move {
+                let _given_up = tokio::time::timeout(DRAIN_PATIENCE, drain(body)).await;
+                drop(over);
+            });
         }
     }
 }

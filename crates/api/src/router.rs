@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use http::header::{HeaderValue, SERVER};
 use http::{Method, Request};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use tokio::sync::watch;
 use types::{Error, Result};
 use wire::ApiVersion;
@@ -62,7 +63,12 @@ fn find<'p>(method: &Method, path: &'p str) -> Option<(&'static Route, &'p str)>
 pub(crate) async fn answer(parts: Parts, stop: watch::Receiver<bool>, request: Request<Incoming>) -> Reply {
     let method = request.method().clone();
     let target = request.uri().clone();
-    let outcome = AssertUnwindSafe(dispatch(parts, stop, request)).catch_unwind().await;
+    let mut request = request;
+    let upgrade =
+        request.headers().contains_key(http::header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
+    let (head, body) = request.into_parts();
+    let (body, drained) = RequestBody::new(body);
+    let outcome = AssertUnwindSafe(dispatch(parts, stop, head, body, upgrade)).catch_unwind().await;
     let mut answer = match outcome {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
@@ -74,6 +80,9 @@ pub(crate) async fn answer(parts: Parts, stop: watch::Receiver<bool>, request: R
             reply::error(&Error::internal("internal error: a handler panicked, see the daemon's log"))
         }
     };
+    if answer.status().is_client_error() || answer.status().is_server_error() {
+        drained.wait().await;
+    }
     let headers = answer.headers_mut();
     headers.insert(SERVER, HeaderValue::from_static("Wharf/0.1 (linux)"));
     headers.insert("Api-Version", HeaderValue::from_static("1.51"));
@@ -95,12 +104,10 @@ fn log(method: &Method, target: &http::Uri, error: &Error) {
 async fn dispatch(
     parts: Parts,
     stop: watch::Receiver<bool>,
-    mut request: Request<Incoming>,
+    head: http::request::Parts,
+    body: RequestBody,
+    upgrade: Option<OnUpgrade>,
 ) -> reply::Result {
-    let upgrade =
-        request.headers().contains_key(http::header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
-    let (head, body) = request.into_parts();
-    let body = RequestBody::new(body);
     let path = decode(head.uri.path(), false).into_owned();
     let (version, rest) = split_version(&path);
     if head.method == Method::OPTIONS {

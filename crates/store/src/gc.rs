@@ -85,6 +85,7 @@ impl Store {
         let needed = Needed::by(&self.images().list()?);
         self.sweep_snapshots(&needed, When::Opening, &mut Swept::default())?;
         self.snapshots().sweep()?;
+        self.volumes().recover()?;
         self.trash.empty();
         self.sweep().map(drop)
     }

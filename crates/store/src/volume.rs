@@ -136,13 +136,36 @@ impl<'a> Volumes<'a> {
             if !holders.is_empty() {
                 return Err(Error::InUse { what: "volume", name: name.to_owned(), holders });
             }
-            match tx.prepare_cached("DELETE FROM volumes WHERE name = ?1")?.execute([name])? {
-                0 => Err(Error::not_found("volume", name)),
-                _ => Ok(()),
+            if tx.prepare_cached("DELETE FROM volumes WHERE name = ?1")?.execute([name])? == 0 {
+                return Err(Error::not_found("volume", name));
             }
-        })?;
-        let dir = self.store.paths().volumes().join(name);
-        self.store.trash.discard(&dir)
+            // Before the record goes: a record without data is a removal that `recover` can tell and finish, data
+            // without a record could be anybody's.
+            self.store.trash.discard(&self.store.paths().volumes().join(name))
+        })
+    }
+
+    /// Finishes removals and undoes creations that a crash cut short. Data without a record is never touched.
+    pub(crate) fn recover(&self) -> Result<()> {
+        let known = self.list()?;
+        for volume in known.iter().filter(|volume| !volume.mountpoint.exists()) {
+            self.store.db().write_freeing(Durability::Power, |tx| {
+                tx.prepare_cached("DELETE FROM volumes WHERE name = ?1")?.execute([&volume.name])?;
+                Ok(())
+            })?;
+        }
+        let root = self.store.paths().volumes();
+        for entry in fs::read_dir(&root).at("listing", &root)? {
+            let dir = entry.at("listing", &root)?.path();
+            let is_known =
+                known.iter().any(|volume| dir.file_name().is_some_and(|name| *name == *volume.name));
+            if !is_known {
+                // Each succeeds only for what is empty.
+                let _kept = fs::remove_dir(dir.join("_data"));
+                let _kept = fs::remove_dir(&dir);
+            }
+        }
+        Ok(())
     }
 
     /// Bytes in the volume, files only.
@@ -252,6 +275,26 @@ mod tests {
         store.volumes().remove("data").unwrap();
         assert!(!made.mountpoint.exists());
         assert!(store.volumes().remove("data").unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn what_a_crash_cut_short_is_finished_or_undone_and_data_is_never_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = crate::Options { snapshotter: Some("copy".to_owned()) };
+        let store = Store::open_with(dir.path(), &options).unwrap();
+        let make =
+            |name: &str| store.volumes().create(name, &BTreeMap::new(), &BTreeMap::new(), true).unwrap().0;
+        let (kept, removed) = (make("kept"), make("removed"));
+        fs::remove_dir_all(removed.mountpoint.parent().unwrap()).unwrap();
+        let [empty, foreign] = ["empty", "foreign"].map(|name| store.volumes().data(name));
+        fs::create_dir_all(&empty).unwrap();
+        fs::create_dir_all(&foreign).unwrap();
+        fs::write(foreign.join("precious"), b"x").unwrap();
+        drop(store);
+        let store = Store::open_with(dir.path(), &options).unwrap();
+        assert_eq!(store.volumes().list().unwrap(), [kept]);
+        assert!(!empty.parent().unwrap().exists());
+        assert!(foreign.join("precious").exists());
     }
 
     #[test]

@@ -16,7 +16,7 @@ q docker rm fo1
 t docker create --name fo1 --privileged --tmpfs /a --tmpfs /b:rw,size=1k --device /dev/null --device /dev/zero:/dev/z --device /dev/full:r --device-cgroup-rule 'c 1:3 rwm' --sysctl net.core.somaxconn=100 busybox
 t docker inspect -f '{{json .HostConfig.Privileged}} {{json .HostConfig.Tmpfs}} {{json .HostConfig.Devices}} {{json .HostConfig.DeviceCgroupRules}} {{json .HostConfig.Sysctls}} {{json .HostConfig.SecurityOpt}}' fo1
 q docker rm fo1
-t docker create --name fo1 --restart on-failure:4 --log-driver local --log-opt max-size=1m --log-opt mode=non-blocking --dns 9.9.9.9 --dns-search a.b --dns-option ndots:3 --add-host a:1.2.3.4 --add-host b=::1 --expose 80-82 --expose 53/udp --annotation x=y --group-add 5 --group-add mail busybox
+t docker create --name fo1 --restart on-failure:4 --log-driver local --log-opt max-size=1m --dns 9.9.9.9 --dns-search a.b --dns-option ndots:3 --add-host a:1.2.3.4 --add-host b=::1 --expose 80-82 --expose 53/udp --annotation x=y --group-add 5 --group-add mail busybox
 t docker inspect -f '{{json .HostConfig.RestartPolicy}} {{json .HostConfig.LogConfig}} {{json .HostConfig.Dns}} {{json .HostConfig.DnsSearch}} {{json .HostConfig.DnsOptions}} {{json .HostConfig.ExtraHosts}} {{json .Config.ExposedPorts}} {{json .HostConfig.Annotations}} {{json .HostConfig.GroupAdd}}' fo1
 q docker rm fo1
 t docker create --name fo1 --health-cmd 'true || x' --health-interval 2s --health-timeout 500ms --health-retries 4 --health-start-period 1m --health-start-interval 3s busybox

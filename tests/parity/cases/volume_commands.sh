@@ -1,7 +1,7 @@
 q docker volume rm -f vc1 vc2 vc3
 t docker volume create vc1
 t docker volume create vc1
-t docker volume create --name vc2 --label a=b --label c -d local
+t docker volume create --name vc2 --label a=b -d local
 t docker volume create --name vc3 vc3
 t docker volume create vc3 extra
 t docker volume create -d nosuch vc3

@@ -7,6 +7,7 @@
 //! Dropping the future closes the channel; the thread then keeps what it has for the next attempt.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -148,6 +149,23 @@ struct Writer {
     restarted: bool,
 }
 
+/// How long the thread of a download that was given up may take to let go of its file.
+const LET_GO_MAX: Duration = Duration::from_secs(5);
+
+/// Opens the ingest of a blob. The thread of a pull whose client has just gone may still hold it: it ends by itself, and
+/// nobody else writes a blob at the same time.
+fn take_over(store: &Store, key: &Digest, size: u64) -> Result<Ingest, store::Error> {
+    let deadline = Instant::now() + LET_GO_MAX;
+    loop {
+        match store.content().ingest(Some(key), Some(size)) {
+            Err(store::Error::Busy(_)) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            taken => return taken,
+        }
+    }
+}
+
 impl Writer {
     /// `None` if the blob is there already.
     async fn open(store: &Arc<Store>, descriptor: &Descriptor) -> Result<Option<Self>, Error> {
@@ -160,7 +178,7 @@ impl Writer {
                 let _ = opened.send(None);
                 return Ok(());
             }
-            let ingest = store.content().ingest(Some(&key), Some(size))?;
+            let ingest = take_over(&store, &key, size)?;
             let _ = opened.send(Some(ingest.offset()));
             write(ingest, inbox)
         });

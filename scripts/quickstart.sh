@@ -41,7 +41,8 @@ show wharf ps --format 'table {{.Names}}\t{{.Image}}\t{{.Command}}\t{{.State}}'
 show docker logs web
 show wharf exec web sh -c 'echo "inside: $(hostname), process 1 is: $(tr "\0" " " </proc/1/cmdline)"'
 printf '\n$ docker run --rm -it busybox sh      # a terminal, driven by a script\n'
-{ sleep 0.5; printf 'tty\n'; printf 'stty size\n'; printf 'exit 3\n'; sleep 0.5; } |
-  script -qec "stty rows 40 cols 120; docker run --rm -it busybox sh" /dev/null || echo "[exit code $?]"
+# (the shell asks the terminal where its cursor is, which needs no showing)
+{ { sleep 0.5; printf 'tty\n'; printf 'stty size\n'; printf 'exit 3\n'; sleep 0.5; } |
+  script -qec "stty rows 40 cols 120; docker run --rm -it busybox sh" /dev/null || echo "[exit code $?]"; } | sed 's/\x1b\[6n//g'
 show wharf rm -f web
 printf '\nAll of it ran on %s, and nothing is left of it.\n' "$(wharf version --format '{{.Server.Version}}')"

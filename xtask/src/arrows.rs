@@ -12,12 +12,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wire", &["types"]),
     ("runtime", &["linux", "types"]),
     ("supervisor", &["runtime", "linux", "types"]),
-    ("store", &["linux", "types"]),
+    ("tar", &[]),
+    ("store", &["tar", "linux", "types"]),
     ("registry", &["store", "types"]),
     ("network", &["linux", "types"]),
     ("engine", &["store", "registry", "network", "supervisor", "runtime", "linux", "types"]),
     ("api", &["engine", "wire", "types"]),
-    ("cli", &["wire", "registry", "types"]),
+    ("cli", &["wire", "registry", "tar", "types"]),
     (
         "wharf",
         &[
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
             "runtime",
             "supervisor",
+            "tar",
             "store",
             "registry",
             "network",
@@ -39,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates below `registry` and `network` are synchronous.
-const SYNCHRONOUS: &[&str] = &["types", "linux", "runtime", "supervisor", "store"];
+const SYNCHRONOUS: &[&str] = &["types", "linux", "runtime", "supervisor", "tar", "store"];
 
 pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<String>> {
     let output = std::process::Command::new("cargo")

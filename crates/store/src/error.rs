@@ -105,7 +105,7 @@ pub enum Error {
     },
     /// A tar stream is broken or hostile.
     #[error(transparent)]
-    Tar(#[from] crate::tar::TarError),
+    Tar(#[from] tar::TarError),
     /// A layer wants to write outside its tree. Docker's words.
     #[error("invalid layer: {0}")]
     Breakout(String),

@@ -31,7 +31,6 @@ mod paths;
 mod records;
 pub mod snapshot;
 mod store;
-pub mod tar;
 #[cfg(test)]
 mod tests;
 mod trash;

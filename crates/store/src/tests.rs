@@ -9,11 +9,9 @@ use std::{
 };
 
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+use tar::{Entry, EntryKind, Writer};
 
-use crate::{
-    Error, Options, Resource, Store, archive, sha256,
-    tar::{Entry, EntryKind, Writer},
-};
+use crate::{Error, Options, Resource, Store, archive, sha256};
 
 /// Set in the child that is to be killed.
 const VICTIM: &str = "WHARF_STORE_TEST_VICTIM";

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde::Serialize;
+use tar::{Entry, EntryKind, Writer};
 use types::{Descriptor, Digest, ImageRef, Index, Manifest, image::media_type};
 
 use super::{
@@ -20,7 +21,6 @@ use crate::{
     images::ImageRecord,
     leases::{Hold, Resource},
     store::Store,
-    tar::{Entry, EntryKind, Writer},
 };
 
 /// Writes images, each with the names under which to save it, as docker-archive and OCI image layout in one tar.

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, io::Read};
 
+use tar::{Entry, EntryKind, Reader, TarError};
 use types::Digest;
 
 use super::{DOCUMENT_MAX, Progress};
@@ -10,7 +11,6 @@ use crate::{
     error::{Error, Result},
     leases::{Hold, Resource},
     store::Store,
-    tar::{Entry, EntryKind, Reader, TarError},
 };
 
 /// The documents that say what is in an archive; they are no blobs.

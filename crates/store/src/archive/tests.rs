@@ -1,13 +1,11 @@
 use std::{collections::BTreeMap, io::Write as _};
 
 use serde_json::{Value, json};
+use tar::{Entry, EntryKind, Reader, Writer};
 use types::image::media_type;
 
 use super::*;
-use crate::{
-    Options, sha256,
-    tar::{Entry, EntryKind, Reader, Writer},
-};
+use crate::{Options, sha256};
 
 type Files = Vec<(String, Vec<u8>)>;
 

@@ -16,6 +16,7 @@ use rustix::{
     fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags},
     io::Errno,
 };
+use tar::{Entry, EntryKind, Reader, Segment, TarError, Time};
 
 use super::{
     OPAQUE, Whiteouts,
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     error::{Error, IoContext, Result},
     snapshot::{Applied, Usage},
-    tar::{Entry, EntryKind, Reader, Segment, TarError, Time},
 };
 
 const PREFIX: &[u8] = b".wh.";

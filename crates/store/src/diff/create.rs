@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustix::fs::Stat;
+use tar::{Entry, EntryKind, Time, Writer};
 
 use super::{
     Change, ChangeKind, DEPTH_MAX, Whiteouts,
@@ -18,10 +19,7 @@ use super::{
     dir::{Dir, entry_kind, is_gone, os},
     stack::{Found, Stack},
 };
-use crate::{
-    error::{Error, IoContext, Result},
-    tar::{Entry, EntryKind, Time, Writer},
-};
+use crate::error::{Error, IoContext, Result};
 
 /// Writes the changes of an overlay's upper tree as a layer.
 pub(crate) fn create(upper: &Path, lowers: &[PathBuf], out: &mut dyn Write) -> Result<()> {

@@ -15,11 +15,9 @@ use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat},
     io::Errno,
 };
+use tar::EntryKind;
 
-use crate::{
-    error::{Error, IoContext, Result},
-    tar::EntryKind,
-};
+use crate::error::{Error, IoContext, Result};
 
 /// Attributes of one file; the kernel allows lists of 64 KiB and values of 64 KiB.
 const XATTR_MAX: usize = 64 << 10;

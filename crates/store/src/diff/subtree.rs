@@ -137,8 +137,9 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
+    use tar::{Entry, EntryKind, Reader, Writer};
+
     use super::*;
-    use crate::tar::{Entry, EntryKind, Reader, Writer};
 
     fn open(path: &Path) -> OwnedFd {
         fs::File::open(path).unwrap().into()

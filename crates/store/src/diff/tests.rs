@@ -9,12 +9,10 @@ use std::{
 };
 
 use rustix::fs::{CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use tar::{Entry, EntryKind, Writer};
 
 use super::*;
-use crate::{
-    error::Error,
-    tar::{Entry, EntryKind, Writer},
-};
+use crate::error::Error;
 
 /// All that can be seen of a tree, one line per path.
 pub(crate) fn describe(tree: &Path) -> BTreeMap<PathBuf, String> {

@@ -1,10 +1,9 @@
 use std::{fs, io::Write as _};
 
+use tar::{Entry, EntryKind, Writer};
+
 use super::*;
-use crate::{
-    Options,
-    tar::{Entry, EntryKind, Writer},
-};
+use crate::Options;
 
 fn stores() -> Vec<(tempfile::TempDir, Store)> {
     ["overlay", "copy"]

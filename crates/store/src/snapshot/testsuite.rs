@@ -15,12 +15,10 @@ use rustix::{
     fs::CWD,
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags},
 };
+use tar::{Entry, EntryKind, Reader, Writer};
 
 use super::*;
-use crate::{
-    Options, Store,
-    tar::{Entry, EntryKind, Reader, Writer},
-};
+use crate::{Options, Store};
 
 /// The runtime's job, done for a test: a mount that nobody else sees.
 struct Mounted {
@@ -367,6 +365,7 @@ fn a_directory_can_be_copied_out(driver: &str) {
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
         mod privileged_overlay { $(#[test] fn $test() { super::$test("overlay"); })* }
+        mod privileged_erofs { $(#[test] fn $test() { super::$test("erofs"); })* }
         mod privileged_copy { $(#[test] fn $test() { super::$test("copy"); })* }
     };
 }

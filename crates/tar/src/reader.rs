@@ -1,6 +1,6 @@
 //! Reading entries, one after the other.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 
 use super::{
     BLOCK, ENTRIES_MAX, Entry, EntryKind, FILE_MAX, PATH_MAX, SPECIAL_MAX, TarError, Time,
@@ -17,6 +17,8 @@ pub struct Reader<R> {
     /// Payload of the current entry that is not read yet, and zeros behind it.
     remaining: u64,
     padding: u64,
+    /// Bytes of the stream that were read or passed over.
+    position: u64,
     entries: u64,
     done: bool,
 }
@@ -24,7 +26,7 @@ pub struct Reader<R> {
 impl<R: Read> Reader<R> {
     /// Reads from the beginning of an archive.
     pub fn new(inner: R) -> Self {
-        Self { inner, remaining: 0, padding: 0, entries: 0, done: false }
+        Self { inner, remaining: 0, padding: 0, position: 0, entries: 0, done: false }
     }
 
     /// The next entry, or none at the end of the archive. What was not read of the current payload is skipped.
@@ -70,6 +72,12 @@ impl<R: Read> Reader<R> {
     /// Bytes of payload that are left.
     pub fn remaining(&self) -> u64 {
         self.remaining
+    }
+
+    /// Where the stream stands, in bytes from its beginning: after [`next_entry`](Self::next_entry), where the payload
+    /// begins.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     fn entry(&mut self, header: &Header<'_>, mut pax: Pax) -> Result<Entry, TarError> {
@@ -161,7 +169,10 @@ impl<R: Read> Reader<R> {
             match self.inner.read(&mut block[filled..]) {
                 Ok(0) if filled == 0 => return Ok(false),
                 Ok(0) => return Err(TarError::UnexpectedEof),
-                Ok(n) => filled += n,
+                Ok(n) => {
+                    filled += n;
+                    self.position += n as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
@@ -181,7 +192,10 @@ impl<R: Read> Reader<R> {
             let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             match self.inner.read(&mut buffer[..want]) {
                 Ok(0) => return Err(TarError::UnexpectedEof),
-                Ok(n) => left -= n as u64,
+                Ok(n) => {
+                    left -= n as u64;
+                    self.position += n as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
@@ -251,6 +265,18 @@ impl<R: Read> Reader<R> {
     }
 }
 
+impl<R: Read + Seek> Reader<R> {
+    /// Passes over what is left of the payload without reading it. That it is there is for the caller to know: a source
+    /// can seek beyond its end.
+    pub fn seek_over(&mut self) -> io::Result<()> {
+        let left = self.remaining + self.padding;
+        self.inner.seek_relative(i64::try_from(left).unwrap_or(i64::MAX))?;
+        self.position += left;
+        (self.remaining, self.padding) = (0, 0);
+        Ok(())
+    }
+}
+
 impl<R: Read> Read for Reader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let want = buffer.len().min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
@@ -261,6 +287,7 @@ impl<R: Read> Read for Reader<R> {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             n => {
                 self.remaining -= n as u64;
+                self.position += n as u64;
                 Ok(n)
             }
         }

@@ -1,6 +1,7 @@
 //! Work done in a child process, beside a single-threaded program: it costs the program neither time nor memory.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use crate::process;
 
@@ -8,6 +9,15 @@ use crate::process;
 /// opens what it needs. Returns the child's pid; the caller waits for it. Fails if this process has more than one
 /// thread: the copies of locks that other threads hold would stay locked in the child for ever.
 pub fn run(work: impl FnOnce() -> i32) -> io::Result<i32> {
+    fork_for(None, work)
+}
+
+/// The same with `input` as descriptor 0.
+pub fn run_reading(input: OwnedFd, work: impl FnOnce() -> i32) -> io::Result<i32> {
+    fork_for(Some(input), work)
+}
+
+fn fork_for(input: Option<OwnedFd>, work: impl FnOnce() -> i32) -> io::Result<i32> {
     let threads = threads()?;
     if threads != 1 {
         return Err(io::Error::other(format!("cannot fork: {threads} threads")));
@@ -15,8 +25,9 @@ pub fn run(work: impl FnOnce() -> i32) -> io::Result<i32> {
     match process::fork()? {
         Some(pid) => Ok(pid),
         None => {
+            let is_read = input.is_none_or(|input| rustix::stdio::dup2_stdin(&input).is_ok());
             close_all();
-            process::exit_now(work())
+            process::exit_now(if is_read { work() } else { 1 })
         }
     }
 }

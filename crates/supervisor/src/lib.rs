@@ -33,6 +33,8 @@
 //! - **Slow clients**: output a client has not taken holds the process back, as a pipe would; nothing is lost and nothing
 //!   piles up. Attachments that came with [`Spawn`] or that belong to an exec hold it as long as they are connected; one
 //!   that came later is dropped when it takes no byte for [`STALL_LIMIT_S`] seconds while output waits.
+//! - **The log** is a slow client, too, but in mode `non-blocking`: there a process of its own writes it, and entries that
+//!   find the buffer full are dropped.
 //!
 //! # Invariants
 //! - Nothing here needs the daemon after [`Zygote::spawn`] has returned.

@@ -6,6 +6,7 @@
 //! | `local` | the same names | Docker's `local`: length, protobuf `LogEntry`, length |
 //! | `none` | - | - |
 
+mod aside;
 mod file;
 mod follow;
 mod json;

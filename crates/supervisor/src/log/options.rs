@@ -21,6 +21,18 @@ pub(crate) struct Limits {
     pub(crate) compress: bool,
 }
 
+/// Bytes of entries that wait in mode `non-blocking` unless the user says otherwise (moby `defaultRingMaxSize`).
+const BUFFER_BYTES: usize = 1_000_000;
+
+/// Bytes of entries that may wait for the disk; `None`: the container waits for it (moby `logger.RingLogger`).
+pub(super) fn buffer_bytes(options: &BTreeMap<String, String>) -> Result<Option<usize>, String> {
+    if options.get("mode").is_none_or(|mode| mode != "non-blocking") {
+        return Ok(None);
+    }
+    let size = options.get("max-buffer-size").map(|text| parse_size(text, 1024)).transpose()?;
+    Ok(Some(size.map_or(BUFFER_BYTES, |size| usize::try_from(size).unwrap_or(usize::MAX))))
+}
+
 /// Checks the driver's name and its options' names and modes, as Docker does when a container is created. Values are
 /// checked when it is started.
 pub fn validate(driver: &str, options: &BTreeMap<String, String>) -> Result<(), String> {

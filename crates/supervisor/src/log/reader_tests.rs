@@ -1,6 +1,7 @@
 //! The writer writes, the reader reads.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use types::StreamKind::{Stderr, Stdout};
@@ -53,7 +54,7 @@ fn what_is_written_is_read_by_stream() {
             panic!()
         };
         assert_eq!(first.attrs, [("tag".to_owned(), "t".to_owned())]);
-        assert_eq!(writer.lost(), 0);
+        assert_eq!(writer.close(Duration::ZERO), 0);
     }
 }
 

@@ -1,9 +1,13 @@
 //! The supervisor's end of the log.
 
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
 use types::StreamKind;
 
+use super::aside::Aside;
 use super::file::RotatingFile;
-use super::options::Limits;
+use super::options::{self, Limits};
 use super::split::{Piece, Splitter};
 use super::{LogDriver, LogSpec, json, local, time};
 
@@ -19,9 +23,18 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 struct Sink {
     driver: LogDriver,
-    file: RotatingFile,
+    to: To,
     attrs: Vec<u8>,
     lost: u64,
+}
+
+/// Who writes the file.
+#[derive(Debug)]
+enum To {
+    /// We, and the container waits.
+    File(RotatingFile),
+    /// Somebody else, as long as there is room for what waits.
+    Aside(Aside),
 }
 
 impl Writer {
@@ -32,12 +45,17 @@ impl Writer {
             LogDriver::JsonFile => json::encode_attrs(&spec.attrs),
             LogDriver::Local => local::encode_attrs(&spec.attrs),
         };
-        let sink = Limits::parse(spec.driver, &spec.options).and_then(|limits| {
-            let file = RotatingFile::open(&spec.path, limits)
-                .map_err(|error| format!("open {}: {error}", spec.path.display()))?;
-            Ok(Sink { driver: spec.driver, file, attrs, lost: 0 })
-        });
-        let sink = sink.map_err(|why| format!("failed to initialize logging driver: {why}"))?;
+        let open = || {
+            let limits = Limits::parse(spec.driver, &spec.options)?;
+            let failed = |error: std::io::Error| format!("open {}: {error}", spec.path.display());
+            let file = RotatingFile::open(&spec.path, limits).map_err(failed)?;
+            let to = match options::buffer_bytes(&spec.options)? {
+                None => To::File(file),
+                Some(limit) => To::Aside(Aside::start(&spec.path, limits, limit).map_err(failed)?),
+            };
+            Ok(Sink { driver: spec.driver, to, attrs, lost: 0 })
+        };
+        let sink = open().map_err(|why: String| format!("failed to initialize logging driver: {why}"))?;
         Ok(Self { sink: Some(sink), ..Self::default() })
     }
 
@@ -51,20 +69,45 @@ impl Writer {
         self.each_piece(stream, |splitter, emit| splitter.finish(time::now, emit));
     }
 
-    /// Entries that could not be written.
-    pub(crate) fn lost(&self) -> u64 {
-        self.sink.as_ref().map_or(0, |sink| sink.lost)
+    /// The pipe to whoever writes the file, if it is not us; and whether [`Writer::go_on`] has something to do when it
+    /// becomes writable.
+    pub(crate) fn pipe(&self) -> Option<(BorrowedFd<'_>, bool)> {
+        match self.sink.as_ref().map(|sink| &sink.to) {
+            Some(To::Aside(aside)) => Some(aside.pipe()),
+            _ => None,
+        }
+    }
+
+    /// Passes on entries that wait.
+    pub(crate) fn go_on(&mut self) {
+        if let Some(To::Aside(aside)) = self.sink.as_mut().map(|sink| &mut sink.to) {
+            aside.flush();
+        }
+    }
+
+    /// Nothing more comes: everything is in the file when this returns, unless that takes longer than `patience`. Gives the
+    /// number of entries that are not.
+    pub(crate) fn close(&mut self, patience: Duration) -> u64 {
+        match self.sink.take() {
+            Some(Sink { to: To::Aside(aside), lost, .. }) => {
+                let dropped = aside.dropped();
+                aside.finish(patience);
+                lost + dropped
+            }
+            Some(Sink { lost, .. }) => lost,
+            None => 0,
+        }
     }
 
     /// Whether [`Writer::give_back`] would give much.
     pub(crate) fn is_swollen(&self) -> bool {
-        self.sink.as_ref().is_some_and(|sink| sink.file.is_swollen())
+        self.sink.as_ref().is_some_and(|sink| matches!(&sink.to, To::File(file) if file.is_swollen()))
     }
 
     /// Gives back the memory that a burst of output needed.
     pub(crate) fn give_back(&mut self) {
-        if let Some(sink) = &mut self.sink {
-            sink.file.give_back();
+        if let Some(To::File(file)) = self.sink.as_mut().map(|sink| &mut sink.to) {
+            file.give_back();
         }
     }
 
@@ -76,22 +119,30 @@ impl Writer {
         let Some(sink) = &mut self.sink else { return };
         let splitter = if stream == StreamKind::Stderr { &mut self.stderr } else { &mut self.stdout };
         split(splitter, &mut |piece| sink.append(stream, piece));
-        if sink.file.flush().is_err() {
-            sink.lost += 1;
+        match &mut sink.to {
+            To::File(file) => sink.lost += u64::from(file.flush().is_err()),
+            To::Aside(aside) => aside.flush(),
         }
     }
 }
 
 impl Sink {
     fn append(&mut self, stream: StreamKind, piece: Piece<'_>) {
-        let Ok(out) = self.file.entry() else {
-            self.lost += 1;
-            return;
+        let encode = match self.driver {
+            LogDriver::JsonFile => json::encode,
+            LogDriver::Local => local::encode,
+            LogDriver::None => return,
         };
-        match self.driver {
-            LogDriver::JsonFile => json::encode(out, piece, stream, &self.attrs),
-            LogDriver::Local => local::encode(out, piece, stream, &self.attrs),
-            LogDriver::None => {}
+        match &mut self.to {
+            To::File(file) => match file.entry() {
+                Ok(out) => encode(out, piece, stream, &self.attrs),
+                Err(_) => self.lost += 1,
+            },
+            To::Aside(aside) => {
+                let mut entry = Vec::with_capacity(piece.bytes.len() + 128);
+                encode(&mut entry, piece, stream, &self.attrs);
+                aside.push(&entry);
+            }
         }
     }
 }

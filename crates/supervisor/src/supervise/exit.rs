@@ -125,8 +125,10 @@ impl Supervisor {
             }
             self.reap();
         }
-        if self.log.lost() > 0 {
-            super::start::complain(&self.dir, &format!("{} log writes failed", self.log.lost()));
+        // Before the end is told: whoever learns of it finds everything in the log.
+        let lost = self.log.close(DRAIN_LIMIT);
+        if lost > 0 {
+            super::start::complain(&self.dir, &format!("{lost} log entries were not written"));
         }
         if let Err(error) = record.write(&self.dir) {
             super::start::complain(&self.dir, &format!("write exit record: {error}"));

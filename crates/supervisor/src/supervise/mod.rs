@@ -75,6 +75,7 @@ struct Supervisor {
     connections: Slab<Connection>,
     cgroup: Option<Cgroup>,
     log: Writer,
+    log_interest: Interest,
     stdin_once: bool,
     paused: bool,
     /// The container's end is on record; only clients' last bytes keep us.
@@ -123,6 +124,10 @@ impl Supervisor {
                 self.refresh_connections(member);
             }
             Token::Connection(index) => self.serve(index, ready),
+            Token::Log => {
+                self.log.go_on();
+                self.listen_to_log();
+            }
         }
         Ok(())
     }
@@ -159,6 +164,14 @@ impl Supervisor {
             .is_some_and(|process| process.stdio.input_is_full());
         if connection.listen(&self.poller, !full).is_err() {
             self.drop_connection(index);
+        }
+    }
+
+    /// Listens for the log to go on, if something waits for that.
+    fn listen_to_log(&mut self) {
+        if let Some((pipe, waits)) = self.log.pipe() {
+            // If it cannot be listened to, the next output moves it.
+            let _later = self.log_interest.set(&self.poller, pipe, waits.then_some(Ready::OUT));
         }
     }
 

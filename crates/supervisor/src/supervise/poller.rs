@@ -19,6 +19,8 @@ pub(super) enum Token {
     /// A member's input has room.
     Input(usize),
     Connection(usize),
+    /// Log entries that wait can go on.
+    Log,
 }
 
 impl Token {
@@ -29,6 +31,7 @@ impl Token {
             Self::Output(member, which) => (2, member * 2 + which),
             Self::Input(member) => (3, member),
             Self::Connection(index) => (4, index),
+            Self::Log => (5, 0),
         };
         kind | (index as u64) << 3
     }
@@ -40,6 +43,7 @@ impl Token {
             1 => Self::Listener,
             2 => Self::Output(index / 2, index % 2),
             3 => Self::Input(index),
+            5 => Self::Log,
             _ => Self::Connection(index),
         }
     }
@@ -105,6 +109,7 @@ mod tests {
             Token::Output(70_000, 0),
             Token::Input(3),
             Token::Connection(255),
+            Token::Log,
         ] {
             assert_eq!(Token::decode(token.encode()), token);
         }

@@ -203,6 +203,7 @@ fn assemble(
         connections: Slab::new(),
         cgroup,
         log,
+        log_interest: Interest::none(Token::Log),
         stdin_once: spawn.stdin_once,
         paused: false,
         over: false,

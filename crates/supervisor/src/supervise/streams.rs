@@ -41,6 +41,7 @@ impl Supervisor {
     fn pass_on(&mut self, member: usize, stream: StreamKind) {
         if member == INIT {
             self.log.write(stream, &self.buffer);
+            self.listen_to_log();
         }
         let mut broken = Vec::new();
         let mut slow = Vec::new();
@@ -66,6 +67,7 @@ impl Supervisor {
             let _gone = output.listen(&self.poller, false);
             if member == INIT {
                 self.log.finish(output.stream);
+                self.listen_to_log();
             }
         }
         self.try_finish(member);

@@ -11,6 +11,8 @@ use crate::world::{World, assert_clean, eventually, exit_of, log_lines};
 pub(crate) const TESTS: &[Test] = &[
     ("privileged_rotated_logs_are_compressed_and_readable", rotated_logs_are_compressed_and_readable),
     ("privileged_a_follower_sees_every_line", a_follower_sees_every_line),
+    ("privileged_a_log_that_takes_nothing_does_not_hold_up_the_container", a_stuck_log_holds_nobody_up),
+    ("privileged_a_log_written_aside_is_complete_and_rotated", a_log_written_aside_is_complete),
     ("privileged_log_is_complete_when_the_exit_is_announced", log_is_complete_when_the_exit_is_announced),
 ];
 
@@ -66,6 +68,43 @@ fn a_follower_sees_every_line() {
         let mut expect: Vec<String> = (1..=500).map(|n| format!("{n}\n")).collect();
         expect.push("last\n".to_owned());
         assert_eq!(lines, expect);
+    }
+}
+
+fn non_blocking(spawn: &mut supervisor::Spawn, more: &[(&str, &str)]) {
+    for (key, value) in [("mode", "non-blocking")].iter().chain(more) {
+        spawn.log.options.insert((*key).to_owned(), (*value).to_owned());
+    }
+}
+
+/// A pipe with a reader that never reads stands for a disk that does not answer.
+fn a_stuck_log_holds_nobody_up() {
+    use rustix::fs::{CWD, FileType, Mode, OFlags};
+    let world = World::new();
+    let mut spawn = world.container(&["seq", "1", "200000"]);
+    non_blocking(&mut spawn, &[("max-buffer-size", "64k")]);
+    rustix::fs::mknodat(CWD, &spawn.log.path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let stuck = rustix::fs::open(&spawn.log.path, OFlags::RDWR, Mode::empty()).unwrap();
+    world.zygote.spawn(&spawn, None, vec![]).unwrap();
+    assert_eq!(exit_of(&spawn).exit_code, 0);
+    let told = std::fs::read_to_string(spawn.dir.join("supervisor.err")).unwrap();
+    assert!(told.contains("log entries were not written"), "{told}");
+    drop(stuck);
+}
+
+fn a_log_written_aside_is_complete() {
+    let world = World::new();
+    for driver in [LogDriver::JsonFile, LogDriver::Local] {
+        let mut spawn = world.container(&["sh", "-c", "seq 1 6000; printf end"]);
+        spawn.log.driver = driver;
+        non_blocking(&mut spawn, &[("max-size", "100k"), ("max-file", "3"), ("compress", "false")]);
+        world.zygote.spawn(&spawn, None, vec![]).unwrap();
+        exit_of(&spawn);
+        let lines = log_lines(&spawn, Select::default());
+        let last: Vec<&str> = lines.iter().rev().take(3).map(|(_, line)| line.as_str()).collect();
+        assert_eq!(last, ["end", "6000\n", "5999\n"], "{driver:?}");
+        assert!(spawn.dir.join("log.1").exists(), "{driver:?}");
+        assert_clean(&spawn);
     }
 }
 

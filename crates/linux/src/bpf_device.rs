@@ -181,6 +181,12 @@ fn load(access: &Access) -> io::Result<OwnedFd> {
     bpf(PROG_LOAD, &mut attributes).map(own)
 }
 
+/// The number of instructions of the program for `access`.
+#[cfg(fuzzing)]
+pub(crate) fn instructions(access: &Access) -> usize {
+    program(access).len()
+}
+
 /// Identifiers of the device programs on `cgroup` itself.
 #[allow(unsafe_code)]
 fn attached(cgroup: &impl AsFd) -> io::Result<Vec<u32>> {

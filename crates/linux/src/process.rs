@@ -103,13 +103,16 @@ pub fn execve(dir: Option<BorrowedFd<'_>>, path: &CStr, argv: &[CString], env: &
         list.iter().map(|item| item.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (argv, env) = (pointers(argv), pointers(env));
-    let (dir, at_flags) = match dir {
-        Some(fd) if path.is_empty() => (fd.as_raw_fd(), libc::AT_EMPTY_PATH),
-        Some(fd) => (fd.as_raw_fd(), 0),
-        None => (libc::AT_FDCWD, 0),
+    let Some(dir) = dir else {
+        // The older call: a system call filter may know no other.
+        // SAFETY: path and every list element are NUL-terminated strings alive across the call, and both lists end in null.
+        unsafe { libc::syscall(libc::SYS_execve, path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+        return io::Error::last_os_error();
     };
-    // SAFETY: path and every list element are NUL-terminated strings alive across the call, and both lists end in null.
-    unsafe { libc::syscall(libc::SYS_execveat, dir, path.as_ptr(), argv.as_ptr(), env.as_ptr(), at_flags) };
+    let at_flags = if path.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
+    let (dir, path) = (dir.as_raw_fd(), path.as_ptr());
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_execveat, dir, path, argv.as_ptr(), env.as_ptr(), at_flags) };
     io::Error::last_os_error()
 }
 
@@ -192,6 +195,22 @@ pub fn set_personality(domain: u64) -> io::Result<()> {
     match unsafe { libc::personality(domain as libc::c_ulong) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
+    }
+}
+
+/// `set_mempolicy(2)` for the calling thread: a mode with its flags, and memory nodes.
+#[allow(unsafe_code)]
+pub fn set_memory_policy(mode: u32, nodes: &[usize]) -> io::Result<()> {
+    const WORD: usize = u64::BITS as usize;
+    let mut mask = vec![0u64; nodes.iter().max().map_or(0, |last| last / WORD + 1)];
+    nodes.iter().for_each(|node| mask[node / WORD] |= 1 << (node % WORD));
+    let pointer = if mask.is_empty() { std::ptr::null() } else { mask.as_ptr() };
+    // The kernel takes one bit less than it is told.
+    let bits = if mask.is_empty() { 0 } else { mask.len() * WORD + 1 };
+    // SAFETY: reads as many bits, rounded down to words, as `mask` has.
+    match unsafe { libc::syscall(libc::SYS_set_mempolicy, mode as libc::c_int, pointer, bits) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -41,7 +41,7 @@ pub fn is_sealed() -> io::Result<bool> {
 /// Makes sure that the process runs from a sealed executable: returns at once if it does, else replaces the process by
 /// itself, with the arguments and environment it was started with. Call it before anything else.
 pub fn ensure() -> io::Result<()> {
-    if is_sealed()? {
+    if is_sealed()? || crate::weakened("seal") {
         if let Some(name) = std::env::var_os(VARIABLE).map(PathBuf::from) {
             // Executed by descriptor, the process is called by its number.
             let name = name.file_name().unwrap_or_default().as_bytes().to_vec();

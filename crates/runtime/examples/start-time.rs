@@ -55,6 +55,7 @@ fn main() -> Result<(), Error> {
             process: &process,
             target: init.pidfd.as_fd(),
             target_pid: init.pid,
+            linux: None,
             cgroup: init.cgroup.as_ref(),
             stdio: runtime::Stdio::Inherit,
             user: None,

@@ -30,6 +30,8 @@ use crate::error::Error;
 struct Global {
     /// Directory of the containers' states.
     root: PathBuf,
+    /// Cgroups are units of systemd's.
+    systemd: bool,
     /// Cgroups that may not be made are gone without, if no limits are asked for.
     rootless: bool,
     log: Log,
@@ -81,7 +83,7 @@ pub fn main(args: Vec<OsString>) -> i32 {
 fn global(args: &mut Args) -> Result<Option<(Global, String)>, Error> {
     let mut root = None;
     let (mut log_file, mut json, mut debug) = (None, false, false);
-    let mut rootless = None;
+    let (mut rootless, mut systemd) = (None, false);
     while let Some(flag) = args.flag()? {
         match flag.as_str() {
             "root" => root = Some(PathBuf::from(args.value(&flag)?)),
@@ -105,13 +107,7 @@ fn global(args: &mut Args) -> Result<Option<(Global, String)>, Error> {
                 args.value(&flag)?;
                 eprintln!("--criu ignored (criu binary from $PATH is used)");
             }
-            "systemd-cgroup" => {
-                if args.boolean()? {
-                    let text =
-                        "--systemd-cgroup is not implemented: cgroups are made in the file system only";
-                    return Err(Error::NotImplemented(text.into()));
-                }
-            }
+            "systemd-cgroup" => systemd = args.boolean()?,
             "version" | "v" => {
                 print!("{}", inspect::version());
                 return Ok(None);
@@ -129,7 +125,7 @@ fn global(args: &mut Args) -> Result<Option<(Global, String)>, Error> {
     };
     let log = Log::open(log_file.as_deref(), json, debug)?;
     let rootless = rootless.unwrap_or_else(is_rootless);
-    Ok(Some((Global { root: root.unwrap_or_else(default_root), rootless, log }, command)))
+    Ok(Some((Global { root: root.unwrap_or_else(default_root), systemd, rootless, log }, command)))
 }
 
 /// An ordinary user, or root of a user namespace that does not map all ids.
@@ -154,6 +150,8 @@ fn dispatch(global: &Global, command: &str, args: Args) -> Outcome {
             Error::Failed(format!("seal own executable: {}", crate::error::reason(&error)))
         })?;
     }
+    // What follows these may have flags of its own.
+    let args = if matches!(command, "exec" | "ps" | "kill") { args } else { args.interspersed() };
     match command {
         "create" => create::create(global, args),
         "run" => create::run(global, args),

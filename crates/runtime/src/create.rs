@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use linux::cgroup::{Cgroup, Entrance};
+use linux::cgroup::{Cgroup, Entrance, Located};
 use linux::mount::clone_tree;
 use linux::pidfd;
 use linux::process::{self, Fork, flags};
 use linux::seccomp::{self, Program};
-use types::spec::{Linux, NamespaceKind, Resources, Seccomp, Status};
+use types::spec::{DeviceRule, Linux, NamespaceKind, Resources, Seccomp, Status};
 
 use crate::channel::{Channel, Tag};
 use crate::error::{Context, Error};
@@ -19,7 +19,7 @@ use crate::init::launch::Launch;
 use crate::init::{Init, default_rules, mounts, options::Options, state};
 use crate::namespaces::{ChildrenIn, Namespaces};
 use crate::request::{CgroupMode, CreateRequest, Created};
-use crate::{hooks, limits, validate};
+use crate::{domains, hooks, limits, validate};
 
 /// Makes a container up to the point where only `execve` is missing. On failure nothing is left of it.
 pub fn create(request: &CreateRequest<'_>) -> Result<Created, Error> {
@@ -39,18 +39,9 @@ pub fn create(request: &CreateRequest<'_>) -> Result<Created, Error> {
         seccomp_flags,
         preserve_fds: request.preserve_fds,
     };
-    let cgroup = make_cgroup(request, linux)?;
-    let creation = Creation { request, linux, namespaces: &namespaces, launch, cgroup: cgroup.as_ref() };
-    match creation.run() {
-        Ok(born) => Ok(Created::new(request, born, cgroup)),
-        Err(error) => {
-            if let Some(cgroup) = cgroup {
-                // The first error is the one to tell.
-                let _ = cgroup.remove();
-            }
-            Err(error)
-        }
-    }
+    let place = Place::make(request, linux)?;
+    let creation = Creation { request, linux, namespaces: &namespaces, launch };
+    creation.run(place)
 }
 
 /// The compiled filter and the flags of its profile.
@@ -68,23 +59,64 @@ fn filter<'a>(
     Ok((program, flags))
 }
 
-fn make_cgroup(request: &CreateRequest<'_>, linux: &Linux) -> Result<Option<Cgroup>, Error> {
-    let CgroupMode::Path(path) = request.cgroup else { return Ok(None) };
-    // Whoever is in there would get the container's limits, and die with it.
-    let others = Cgroup::open(path).and_then(|cgroup| cgroup.pids()).map_or(0, |pids| pids.len());
-    if others > 0 {
-        return Err(Error::State(format!("container's cgroup is not empty: {others} process(es) found")));
+/// Where the container's processes will live.
+enum Place {
+    /// Where the caller lives.
+    Here,
+    /// Made before init, which is born there.
+    Made(Cgroup),
+    /// Made by systemd around init.
+    Later(Box<Located>),
+}
+
+impl Place {
+    fn make(request: &CreateRequest<'_>, linux: &Linux) -> Result<Self, Error> {
+        match request.cgroup {
+            CgroupMode::Inherit => Ok(Place::Here),
+            CgroupMode::Unit(unit) => Ok(Place::Later(Box::new(unit.clone().locate()?))),
+            CgroupMode::Path(path) => make_cgroup(path, request.rootless, linux),
+        }
     }
+
+    fn made(&self) -> Option<&Cgroup> {
+        match self {
+            Place::Made(cgroup) => Some(cgroup),
+            Place::Here | Place::Later(_) => None,
+        }
+    }
+
+    /// Removes what was made. The error that led here is the one to tell.
+    fn undo(self) {
+        if let Place::Made(cgroup) = self {
+            let _ = cgroup.remove();
+        }
+    }
+}
+
+/// The limits to set: those of the configuration, and the devices that every container may use.
+fn resources(linux: &Linux) -> Resources {
     let mut resources = linux.resources.clone().unwrap_or_default();
     for rule in default_rules() {
         if !resources.devices.contains(&rule) {
             resources.devices.push(rule);
         }
     }
-    match Cgroup::create(path, &resources) {
+    if linux::weakened("devices") {
+        resources.devices = vec![DeviceRule { allow: true, access: "rwm".into(), ..DeviceRule::default() }];
+    }
+    resources
+}
+
+fn make_cgroup(path: &str, rootless: bool, linux: &Linux) -> Result<Place, Error> {
+    // Whoever is in there would get the container's limits, and die with it.
+    let others = Cgroup::open(path).and_then(|cgroup| cgroup.pids()).map_or(0, |pids| pids.len());
+    if others > 0 {
+        return Err(Error::State(format!("container's cgroup is not empty: {others} process(es) found")));
+    }
+    match Cgroup::create(path, &resources(linux)) {
         // An ordinary user without a delegated cgroup can still have a container without limits.
-        Err(error) if request.rootless && error.is_permission() && !limits_anything(linux) => Ok(None),
-        other => Ok(Some(other?)),
+        Err(error) if rootless && error.is_permission() && !limits_anything(linux) => Ok(Place::Here),
+        other => Ok(Place::Made(other?)),
     }
 }
 
@@ -94,6 +126,24 @@ fn limits_anything(linux: &Linux) -> bool {
         *resources == Resources { devices: resources.devices.clone(), ..Resources::default() }
     };
     linux.resources.as_ref().is_some_and(|resources| !unlimited(resources))
+}
+
+/// What a container has on the host that does not go with its processes.
+#[derive(Debug, Default)]
+pub(crate) struct Belongings {
+    pub(crate) cgroup: Option<Cgroup>,
+    /// As in [`Created::class`].
+    pub(crate) class: Vec<PathBuf>,
+}
+
+impl Belongings {
+    /// The error that led here is the one to tell.
+    pub(crate) fn remove(self) {
+        if let Some(cgroup) = self.cgroup {
+            let _ = cgroup.remove();
+        }
+        domains::leave_class(&self.class);
+    }
 }
 
 /// A container at the gate.
@@ -110,18 +160,40 @@ struct Creation<'a> {
     linux: &'a Linux,
     namespaces: &'a Namespaces<'a>,
     launch: Launch<'a>,
-    cgroup: Option<&'a Cgroup>,
 }
 
 impl Creation<'_> {
-    fn run(&self) -> Result<Born, Error> {
+    fn run(&self, place: Place) -> Result<Created, Error> {
+        let (pid, pidfd, channel, awaits_go) = match self.bear(&place) {
+            Ok(born) => born,
+            Err(error) => {
+                place.undo();
+                return Err(error);
+            }
+        };
+        let mut belongings = Belongings::default();
+        match self.raise(pid, &channel, awaits_go, place, &mut belongings) {
+            Ok(terminal) => {
+                Ok(Created::new(self.request, Born { pid, pidfd, terminal, channel }, belongings))
+            }
+            Err(error) => {
+                end(&pidfd);
+                belongings.remove();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes init: its pid, its pidfd, our end of the channel, and whether it waits for `Go`.
+    fn bear(&self, place: &Place) -> Result<(i32, OwnedFd, Channel, bool), Error> {
         let root_path = self.root_path()?;
         let (root_tree, sources) = self.trees(&root_path)?;
         let listener =
             self.request.state_root.map(|root| gate::listen(&root.join(self.request.id))).transpose()?;
         let has_hooks = self.request.spec.hooks.is_some();
-        let entrance = self.cgroup.map(Cgroup::entrance).transpose()?;
+        let entrance = place.made().map(Cgroup::entrance).transpose()?;
         let new_user = self.namespaces.is_new(NamespaceKind::User);
+        let moved_by_systemd = matches!(place, Place::Later(_));
         let (outside, inside) = Channel::pair()?;
         let init = Init {
             request: self.request,
@@ -129,10 +201,11 @@ impl Creation<'_> {
             namespaces: self.namespaces,
             launch: self.launch,
             root_path: &root_path,
-            cgroup_paths: self.cgroup_paths()?,
+            cgroup_paths: self.cgroup_paths(place)?,
             root_tree,
             sources,
-            awaits_go: new_user || has_hooks,
+            awaits_go: new_user || has_hooks || moved_by_systemd,
+            moved_by_systemd,
             entrance: entrance.as_ref(),
             joined: self.namespaces.needs_stage(),
             listener,
@@ -143,13 +216,7 @@ impl Creation<'_> {
         let awaits_go = init.awaits_go;
         let (pid, pidfd, outside) =
             if init.joined { self.spawn_staged(init, outside)? } else { self.spawn(init, outside)? };
-        match self.raise(pid, &outside, awaits_go) {
-            Ok(terminal) => Ok(Born { pid, pidfd, terminal, channel: outside }),
-            Err(error) => {
-                end(&pidfd);
-                Err(error)
-            }
-        }
+        Ok((pid, pidfd, outside, awaits_go))
     }
 
     /// Absolute path of the root file system.
@@ -196,13 +263,14 @@ impl Creation<'_> {
     }
 
     /// Directories for a `cgroup` mount.
-    fn cgroup_paths(&self) -> Result<BTreeMap<String, PathBuf>, Error> {
+    fn cgroup_paths(&self, place: &Place) -> Result<BTreeMap<String, PathBuf>, Error> {
         if !self.request.spec.mounts.iter().any(|mount| mount.kind == "cgroup") {
             return Ok(BTreeMap::new());
         }
-        match self.cgroup {
-            Some(cgroup) => Ok(cgroup.paths()),
-            None => Ok(Cgroup::of_process(rustix::process::getpid().as_raw_nonzero().get())?.paths()),
+        match place {
+            Place::Made(cgroup) => Ok(cgroup.paths()),
+            Place::Later(unit) => Ok(unit.paths()),
+            Place::Here => Ok(Cgroup::of_process(rustix::process::getpid().as_raw_nonzero().get())?.paths()),
         }
     }
 
@@ -266,12 +334,31 @@ impl Creation<'_> {
         }
     }
 
-    /// Does what init needs from outside, until it is at the gate. Returns the master of its terminal.
-    fn raise(&self, pid: i32, channel: &Channel, awaits_go: bool) -> Result<Option<OwnedFd>, Error> {
+    /// Does what init needs from outside, until it is at the gate. Returns the master of its terminal;
+    /// `belongings` are what the container has by then, also when this fails.
+    fn raise(
+        &self,
+        pid: i32,
+        channel: &Channel,
+        awaits_go: bool,
+        place: Place,
+        belongings: &mut Belongings,
+    ) -> Result<Option<OwnedFd>, Error> {
+        match place {
+            Place::Here => {}
+            Place::Made(made) => belongings.cgroup = Some(made),
+            Place::Later(unit) => {
+                let annotations = &self.request.spec.annotations;
+                let made = unit.start(pid, self.request.id, &resources(self.linux), annotations)?;
+                belongings.cgroup = Some(made);
+            }
+        }
+        belongings.class = domains::enter_class(self.request.id, self.linux, pid)?;
+        self.move_network_devices(pid)?;
         if self.namespaces.is_new(NamespaceKind::User) {
             limits::map_ids(pid, self.linux)?;
         }
-        limits::set(pid, self.launch.process)?;
+        limits::prepare(pid, self.launch.process)?;
         // An init that gave up already has said why: that is received next.
         let _sent = if awaits_go { channel.send(Tag::Go, &pid.to_string(), &[]) } else { Ok(()) };
         loop {
@@ -285,6 +372,26 @@ impl Creation<'_> {
                 None => return Err(Error::Failed("container init died while it was being made".into())),
             }
         }
+    }
+
+    /// Gives the container network interfaces of ours (config-linux.md, "Network Devices").
+    fn move_network_devices(&self, pid: i32) -> Result<(), Error> {
+        if self.linux.net_devices.is_empty() {
+            return Ok(());
+        }
+        let new = || {
+            let path = format!("/proc/{pid}/ns/net");
+            linux::namespace::open(Path::new(&path)).doing(|| format!("open {path}"))
+        };
+        let joined = self.namespaces.joined(NamespaceKind::Network);
+        let own = if joined.is_none() { Some(new()?) } else { None };
+        let Some(target) = joined.or(own.as_ref().map(AsFd::as_fd)) else { return Ok(()) };
+        for (name, device) in &self.linux.net_devices {
+            let new_name = if device.name.is_empty() { name } else { &device.name };
+            linux::netdevice::move_to(name, new_name, target)
+                .doing(|| format!("move network device {name} into the container"))?;
+        }
+        Ok(())
     }
 
     fn creator_hooks(&self, pid: i32) -> Result<(), Error> {

@@ -17,7 +17,7 @@ use crate::init::launch::Launch;
 use crate::init::{become_root, detach_from_caller, enter_cgroup, join_keyring, label, terminal};
 use crate::namespaces::ChildrenIn;
 use crate::request::{ExecRequest, Running, Stdio};
-use crate::{gate, limits, validate};
+use crate::{domains, gate, limits, validate};
 
 /// Runs one more process in a running container. Returns when it runs (after `execve`), or why it does not.
 pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
@@ -35,8 +35,11 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
     if differs("time")? {
         kinds |= flags::NEWTIME;
     }
-    let mut entrance = request.cgroup.map(Cgroup::entrance).transpose()?;
-    let awaits_go = limits::any(request.process);
+    let attached = request.cgroup.filter(|cgroup| cgroup.wants_attach());
+    let entered = request.cgroup.filter(|_| attached.is_none());
+    let mut entrance = entered.map(Cgroup::entrance).transpose()?;
+    let in_class = request.linux.filter(|linux| linux.intel_rdt.is_some());
+    let awaits_go = limits::need_creator(request.process) || attached.is_some() || in_class.is_some();
 
     let (outside, inside) = Channel::pair()?;
     let pid_namespace = ChildrenIn::join(request.target)?;
@@ -52,7 +55,13 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
         return Err(Error::Failed("clone3: two children".into()));
     };
     let raise = || -> Result<Option<OwnedFd>, Error> {
-        limits::set(pid, request.process)?;
+        if let Some(cgroup) = attached {
+            cgroup.attach(pid)?;
+        }
+        if let Some(linux) = in_class {
+            domains::join_class(request.id, linux, pid)?;
+        }
+        limits::prepare(pid, request.process)?;
         // A child that gave up already has said why: that is received next.
         let _sent = if awaits_go { outside.send(Tag::Go, "", &[]) } else { Ok(()) };
         let mut terminal = None;
@@ -131,6 +140,7 @@ impl Child<'_> {
             join_keyring(request.id)?;
         }
         set_affinity(&affinity.last)?;
+        request.linux.map_or(Ok(()), domains::enter)?;
         self.open_terminal()?;
         let launch = Launch {
             process: request.process,
@@ -167,14 +177,7 @@ fn set_affinity(list: &str) -> Result<(), Error> {
 
 fn parse_cpus(list: &str) -> Option<CpuSet> {
     let mut set = CpuSet::new();
-    for part in list.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        if first > last || last >= CpuSet::MAX_CPU {
-            return None;
-        }
-        (first..=last).for_each(|cpu| set.set(cpu));
-    }
+    domains::numbers(list, CpuSet::MAX_CPU)?.into_iter().for_each(|cpu| set.set(cpu));
     Some(set)
 }
 

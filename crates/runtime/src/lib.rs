@@ -20,8 +20,11 @@
 mod channel;
 mod cli;
 mod create;
+mod domains;
 mod error;
 mod exec;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gate;
 mod hooks;
 mod idmap;
@@ -36,8 +39,9 @@ pub use cli::main;
 pub use create::create;
 pub use error::Error;
 pub use exec::exec;
+pub use init::options::SUBPATH;
 pub use request::{CgroupMode, CreateRequest, Created, ExecRequest, Running, SeccompAgent, Stdio};
-pub use view::{owner_in, view};
+pub use view::{mount_volume, owner_in, view};
 
 /// Result of the runtime.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,15 +1,23 @@
-//! What the creator sets on the new process from outside, where the privilege for it is: resource limits, the badness for
-//! the out-of-memory killer, id maps.
+//! Resource limits, the badness for the out-of-memory killer, id maps.
+//!
+//! A limit that is higher than ours needs a privilege that the new process may not have (in its user namespace): its creator
+//! lifts the hard limit from outside. The limit itself is set by the new process, last of all: making a container takes
+//! more descriptors and memory than the process in it may be allowed.
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use types::spec::{IdMapping, Linux, Process};
 
 use crate::error::{Context, Error};
 
-/// Resource limits and `oom_score_adj`.
-pub(crate) fn set(pid: i32, process: &Process) -> Result<(), Error> {
-    let raw = Pid::from_raw(pid);
-    for limit in &process.rlimits {
+/// One limit, understood.
+struct Limit<'a> {
+    name: &'a str,
+    resource: Resource,
+    wanted: Rlimit,
+}
+
+fn parse(process: &Process) -> impl Iterator<Item = Result<Limit<'_>, Error>> {
+    process.rlimits.iter().map(|limit| {
         let resource = resource(&limit.kind)
             .ok_or_else(|| Error::Invalid(format!("invalid rlimit type: {}", limit.kind)))?;
         if limit.soft > limit.hard {
@@ -17,7 +25,37 @@ pub(crate) fn set(pid: i32, process: &Process) -> Result<(), Error> {
         }
         let finite = |value: u64| (value != u64::MAX).then_some(value);
         let wanted = Rlimit { current: finite(limit.soft), maximum: finite(limit.hard) };
-        prlimit(raw, resource, wanted).doing(|| format!("error setting rlimit {}", limit.kind))?;
+        Ok(Limit { name: &limit.kind, resource, wanted })
+    })
+}
+
+impl Limit<'_> {
+    /// Whether a process that inherits our limits may not set this one by itself.
+    fn is_above_ours(&self) -> bool {
+        let unlimited = |value: Option<u64>| value.unwrap_or(u64::MAX);
+        unlimited(self.wanted.maximum) > unlimited(getrlimit(self.resource).maximum)
+    }
+}
+
+/// Checks every limit.
+pub(crate) fn validate(process: &Process) -> Result<(), Error> {
+    parse(process).try_for_each(|limit| limit.map(drop))
+}
+
+/// Whether there is anything for [`prepare`] to do.
+pub(crate) fn need_creator(process: &Process) -> bool {
+    process.oom_score_adj.is_some() || parse(process).flatten().any(|limit| limit.is_above_ours())
+}
+
+/// What only the creator can do for process `pid`: lift hard limits above ours, and `oom_score_adj`.
+pub(crate) fn prepare(pid: i32, process: &Process) -> Result<(), Error> {
+    for limit in parse(process) {
+        let limit = limit?;
+        if limit.is_above_ours() {
+            let lifted = Rlimit { maximum: limit.wanted.maximum, ..getrlimit(limit.resource) };
+            prlimit(Pid::from_raw(pid), limit.resource, lifted)
+                .doing(|| format!("error setting rlimit {}", limit.name))?;
+        }
     }
     if let Some(score) = process.oom_score_adj {
         std::fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string())
@@ -26,9 +64,13 @@ pub(crate) fn set(pid: i32, process: &Process) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether there is anything for [`set`] to do.
-pub(crate) fn any(process: &Process) -> bool {
-    !process.rlimits.is_empty() || process.oom_score_adj.is_some()
+/// Sets the caller's own limits.
+pub(crate) fn set(process: &Process) -> Result<(), Error> {
+    for limit in parse(process) {
+        let limit = limit?;
+        setrlimit(limit.resource, limit.wanted).doing(|| format!("error setting rlimit {}", limit.name))?;
+    }
+    Ok(())
 }
 
 fn resource(name: &str) -> Option<Resource> {

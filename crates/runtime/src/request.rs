@@ -3,12 +3,12 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use linux::cgroup::Cgroup;
+use linux::cgroup::{Cgroup, Unit};
 use linux::seccomp::Program;
 use types::spec::{self, RuntimeSpec};
 
 use crate::channel::Channel;
-use crate::create::{self, Born};
+use crate::create::{self, Belongings, Born};
 use crate::error::Error;
 use crate::gate::{self, After};
 
@@ -33,6 +33,8 @@ pub enum CgroupMode<'a> {
     /// A new one made at this path below each hierarchy's root, with the limits of the specification; its
     /// handle is in [`Created::cgroup`].
     Path(&'a str),
+    /// One that systemd makes for this unit, likewise.
+    Unit(&'a Unit),
 }
 
 /// A container to make.
@@ -105,8 +107,10 @@ pub struct Created {
     pub pidfd: OwnedFd,
     /// Master of its pseudo-terminal.
     pub terminal: Option<OwnedFd>,
-    /// The cgroup made for [`CgroupMode::Path`]; the caller removes it when the container is gone.
+    /// The cgroup made for [`CgroupMode::Path`] or [`CgroupMode::Unit`]; the caller removes it when the container is gone.
     pub cgroup: Option<Cgroup>,
+    /// Directories of resctrl made for it (`intelRdt`); the caller removes them when the container is gone.
+    pub class: Vec<PathBuf>,
     channel: Channel,
     after: After,
     /// Where init listens, if `start` may come from another process.
@@ -114,7 +118,7 @@ pub struct Created {
 }
 
 impl Created {
-    pub(crate) fn new(request: &CreateRequest<'_>, born: Born, cgroup: Option<Cgroup>) -> Self {
+    pub(crate) fn new(request: &CreateRequest<'_>, born: Born, belongings: Belongings) -> Self {
         Created {
             after: After::of(request, born.pid),
             gate: request.state_root.map(|root| root.join(request.id)),
@@ -122,7 +126,8 @@ impl Created {
             pidfd: born.pidfd,
             terminal: born.terminal,
             channel: born.channel,
-            cgroup,
+            cgroup: belongings.cgroup,
+            class: belongings.class,
         }
     }
 
@@ -139,10 +144,7 @@ impl Created {
             }
             Err(error) => {
                 create::end(&self.pidfd);
-                if let Some(cgroup) = self.cgroup {
-                    // The first error is the one to tell.
-                    let _ = cgroup.remove();
-                }
+                Belongings { cgroup: self.cgroup, class: self.class }.remove();
                 Err(error)
             }
         }
@@ -173,6 +175,8 @@ pub struct ExecRequest<'a> {
     pub target: BorrowedFd<'a>,
     /// The container's init, as the caller sees it.
     pub target_pid: i32,
+    /// The container's configuration: execution domain, memory policy and class of cache hold for every process in it.
+    pub linux: Option<&'a spec::Linux>,
     /// The container's cgroup; `None` leaves the process in the caller's.
     pub cgroup: Option<&'a Cgroup>,
     /// Standard descriptors.

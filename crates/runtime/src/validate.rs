@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use types::spec::{Linux, NamespaceKind, Process, RuntimeSpec};
+use types::spec::{Linux, NamespaceKind, Process, RuntimeSpec, Seccomp, SeccompAction};
 
+use crate::domains;
 use crate::error::Error;
+use crate::limits;
 use crate::namespaces::Namespaces;
 
 /// Checks the configuration of a container.
 pub(crate) fn spec(spec: &RuntimeSpec, linux: &Linux, namespaces: &Namespaces<'_>) -> Result<(), Error> {
     let invalid = |text: &str| Err(Error::Invalid(text.into()));
     let has = |kind| namespaces.is_new(kind) || namespaces.joined(kind).is_some();
+    version(&spec.oci_version)?;
     let Some(init) = &spec.process else { return invalid("process property must not be empty") };
     process(init)?;
     if spec.root.as_ref().is_none_or(|root| root.path.is_empty()) {
@@ -49,7 +52,48 @@ pub(crate) fn spec(spec: &RuntimeSpec, linux: &Linux, namespaces: &Namespaces<'_
     for name in linux.sysctl.keys() {
         sysctl(name, &has)?;
     }
+    network_devices(linux, &has)?;
+    linux.seccomp.as_ref().map_or(Ok(()), seccomp)?;
+    domains::validate(linux)?;
     unsupported(linux)
+}
+
+/// Versions are semantic ones, of which the major number tells what is compatible. Other runtimes ask for none.
+fn version(text: &str) -> Result<(), Error> {
+    let mut numbers = text.splitn(3, '.');
+    let major = numbers.next().and_then(|major| major.parse::<u64>().ok());
+    let is_number = |word: &str| word.parse::<u64>().is_ok();
+    let minor = numbers.next().is_some_and(is_number);
+    let patch = numbers.next().and_then(|rest| rest.split(['-', '+']).next()).is_some_and(is_number);
+    match major {
+        _ if text.is_empty() => Ok(()),
+        Some(0 | 1) if minor && patch => Ok(()),
+        Some(_) if minor && patch => {
+            Err(Error::NotImplemented(format!("ociVersion {text} is not supported")))
+        }
+        _ => Err(Error::Invalid(format!("invalid ociVersion {text:?}"))),
+    }
+}
+
+/// What a profile says that can have no effect is a mistake (config-linux.md, "Seccomp").
+fn seccomp(profile: &Seccomp) -> Result<(), Error> {
+    let returns = |action: SeccompAction| matches!(action, SeccompAction::Errno | SeccompAction::Trace);
+    let invalid = |text: &str| Err(Error::Invalid(format!("seccomp: {text}")));
+    if profile.default_errno_ret.is_some() && !returns(profile.default_action) {
+        return invalid("defaultErrnoRet is set for an action that returns no error");
+    }
+    for rule in &profile.syscalls {
+        if rule.names.is_empty() {
+            return invalid("a rule names no system call");
+        }
+        if rule.errno_ret.is_some() && !returns(rule.action) {
+            return invalid("errnoRet is set for an action that returns no error");
+        }
+    }
+    if !profile.listener_metadata.is_empty() && profile.listener_path.is_empty() {
+        return invalid("listenerMetadata is set without listenerPath");
+    }
+    Ok(())
 }
 
 /// Every hook has an absolute path, and a timeout that can be met (config.md, "POSIX-platform Hooks").
@@ -87,6 +131,7 @@ pub(crate) fn process(process: &Process) -> Result<(), Error> {
             return Err(Error::Invalid(format!("duplicate rlimit: {}", limit.kind)));
         }
     }
+    limits::validate(process)?;
     let enabled = |path: &str| std::fs::read(path).is_ok_and(|content| content.starts_with(b"Y"));
     if !process.apparmor_profile.is_empty() && !enabled("/sys/module/apparmor/parameters/enabled") {
         return Err(Error::NotImplemented(
@@ -129,23 +174,35 @@ fn sysctl(name: &str, has: &impl Fn(NamespaceKind) -> bool) -> Result<(), Error>
     Err(Error::Invalid(format!("sysctl {name:?} is not allowed in the hosts {kind:?} namespace")))
 }
 
+/// Interfaces are moved into a network namespace that is not ours, each under a name of its own.
+fn network_devices(linux: &Linux, has: &impl Fn(NamespaceKind) -> bool) -> Result<(), Error> {
+    let invalid = |text: String| Err(Error::Invalid(text));
+    if !linux.net_devices.is_empty() && !has(NamespaceKind::Network) {
+        return invalid("unable to move network devices without a NET namespace".into());
+    }
+    let mut names = std::collections::BTreeSet::new();
+    for (name, device) in &linux.net_devices {
+        let inside = if device.name.is_empty() { name } else { &device.name };
+        for word in [name, inside] {
+            // As the kernel's dev_valid_name.
+            let odd = |c: char| c == '/' || c == ':' || c.is_whitespace();
+            if word.is_empty() || word.len() > 15 || matches!(word.as_str(), "." | "..") || word.contains(odd)
+            {
+                return invalid(format!("invalid network device name {word:?}"));
+            }
+        }
+        if !inside.contains("%d") && !names.insert(inside) {
+            return invalid(format!("duplicate network device name {inside:?}"));
+        }
+    }
+    Ok(())
+}
+
 /// What is refused rather than ignored.
 fn unsupported(linux: &Linux) -> Result<(), Error> {
     let refuse = |what: &str| Err(Error::NotImplemented(format!("{what} is not supported")));
-    if linux.intel_rdt.is_some() {
-        return refuse("linux.intelRdt");
-    }
-    if linux.memory_policy.is_some() {
-        return refuse("linux.memoryPolicy");
-    }
-    if !linux.net_devices.is_empty() {
-        return refuse("linux.netDevices");
-    }
     if !linux.mount_label.is_empty() && !Path::new("/sys/fs/selinux/enforce").exists() {
         return refuse("linux.mountLabel on a kernel without SELinux");
-    }
-    if linux.personality.as_ref().is_some_and(|personality| !personality.flags.is_empty()) {
-        return refuse("linux.personality.flags");
     }
     Ok(())
 }
@@ -170,6 +227,15 @@ mod tests {
         check(r#"{"process":{"args":["x"],"cwd":"a"}}"#, "Cwd must be an absolute path");
         check(r#"{"process":{"args":["x"],"cwd":"/"}}"#, "root property must not be empty");
         check(&format!("{{{base}}}"), "ok");
+        for (version, expect) in [
+            ("1.0.2-dev", "ok"),
+            ("1.3.0", "ok"),
+            ("2.0.0", "ociVersion 2.0.0 is not supported"),
+            ("one", r#"invalid ociVersion "one""#),
+            ("1.0", r#"invalid ociVersion "1.0""#),
+        ] {
+            check(&format!(r#"{{"ociVersion":"{version}",{base}}}"#), expect);
+        }
         check(
             &format!(r#"{{{base},"hostname":"h"}}"#),
             "unable to set hostname without a private UTS namespace",
@@ -192,6 +258,14 @@ mod tests {
             &linux(r#"{"sysctl":{"vm.swappiness":"1"}}"#),
             r#"sysctl "vm.swappiness" is not in a separate kernel namespace"#,
         );
-        check(&linux(r#"{"intelRdt":{"closID":"x"}}"#), "linux.intelRdt is not supported");
+        check(
+            &linux(r#"{"netDevices":{"eth0":{}}}"#),
+            "unable to move network devices without a NET namespace",
+        );
+        let devices =
+            |text: &str| linux(&format!(r#"{{"namespaces":[{{"type":"network"}}],"netDevices":{text}}}"#));
+        check(&devices(r#"{"eth0":{"name":"e%d"},"eth1":{"name":"e%d"}}"#), "ok");
+        check(&devices(r#"{"eth0":{"name":"a"},"a":{}}"#), r#"duplicate network device name "a""#);
+        check(&devices(r#"{"eth0":{"name":"a/b"}}"#), r#"invalid network device name "a/b""#);
     }
 }

@@ -4,13 +4,15 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use linux::mount::FdPath;
 use linux::namespace;
 use linux::process::flags;
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::MountPropagationFlags;
+use rustix::mount::{MountFlags, MountPropagationFlags};
 use types::spec::Mount;
 
 use crate::error::{Context, Error};
+use crate::init::options::Options;
 use crate::init::{mounts, user};
 
 /// Larger files of users are cut off.
@@ -30,6 +32,46 @@ pub fn view(place: &Path, rootfs: &[types::Mount], list: &[Mount]) -> Result<Own
         mounts::mount(root.as_fd(), mount, None)?;
     }
     Ok(root)
+}
+
+/// Mounts `device` on the directory `target` in the caller's own mount namespace: the data of a volume that is a file
+/// system of its own. `words` are options as in fstab.
+pub fn mount_volume(kind: &str, device: &str, target: &Path, words: &[String]) -> Result<(), Error> {
+    let options = Options::parse(kind, words)?;
+    let open = || {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::open(target, flags, Mode::empty())
+    };
+    let mut flags = options.set;
+    if options.bind {
+        flags |= MountFlags::BIND;
+    }
+    if options.recursive {
+        flags |= MountFlags::REC;
+    }
+    let data = options.data.join(",");
+    let place = open().doing(|| format!("open {}", target.display()))?;
+    mounts::mount_at(device, place.as_fd(), kind, flags, &data).doing(|| {
+        let mut what = format!("mount {device}:{}", target.display());
+        if !flags.is_empty() {
+            what.push_str(&format!(", flags: {:#x}", flags.bits()));
+        }
+        if !data.is_empty() {
+            what.push_str(&format!(", data: {data}"));
+        }
+        what
+    })?;
+    let what = || format!("set options of {}", target.display());
+    let top = open().doing(what)?;
+    if options.bind
+        && let Some(own) = options.mount_attr()
+    {
+        linux::mount::set_attr(top.as_fd(), false, &own).doing(what)?;
+    }
+    for how in &options.propagation {
+        rustix::mount::mount_change(FdPath::of(top.as_fd()).as_str(), *how).doing(what)?;
+    }
+    Ok(())
 }
 
 /// The ids that Docker's `user[:group]` means in the container whose root is `root`.

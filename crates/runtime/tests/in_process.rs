@@ -130,6 +130,7 @@ fn privileged_exec_gives_output_terminal_and_errors() {
                     process: &process,
                     target: init.pidfd.as_fd(),
                     target_pid: init.pid,
+                    linux: None,
                     cgroup,
                     stdio,
                     user,

@@ -70,7 +70,7 @@ impl Access {
     }
 
     /// The `devices.list` file. Exceptions from "allow" are not listed there.
-    fn from_list(text: &str) -> Self {
+    pub(super) fn from_list(text: &str) -> Self {
         let mut access = Self::default();
         for line in text.lines() {
             let mut words = line.split(' ');
@@ -81,9 +81,10 @@ impl Access {
             if kind == "a" {
                 return Self { default_allow: true, exceptions: BTreeMap::new() };
             }
+            let Some(&kind) = kind.as_bytes().first() else { continue };
             let number = |text: &str| text.parse::<u32>().ok();
             let (major, minor) = numbers.split_once(':').unwrap_or(("*", "*"));
-            let device = Device { kind: kind.as_bytes()[0], major: number(major), minor: number(minor) };
+            let device = Device { kind, major: number(major), minor: number(minor) };
             access.exceptions.insert(device, letters_to_bits(letters).unwrap_or(0));
         }
         access

@@ -13,9 +13,12 @@ pub mod convert;
 pub(crate) mod devices;
 mod entrance;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod hierarchy;
 mod oom;
 mod stats;
+pub(crate) mod systemd;
 #[cfg(test)]
 mod tests;
 mod v1;
@@ -32,6 +35,7 @@ pub use devices::{DeviceError, is_device_rule_valid};
 pub use entrance::Entrance;
 pub use hierarchy::{Hierarchies, Version, detect, hierarchies};
 pub use stats::{BlockIoEntry, BlockIoStats, CpuStats, MemoryStats, PidsStats, Stats};
+pub use systemd::{Located, Unit};
 
 /// What failed, and where.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,9 @@ pub enum Error {
     /// Device rules.
     #[error("cgroup: {0}")]
     Devices(#[from] DeviceError),
+    /// systemd, or the way to it.
+    #[error("{0}")]
+    Systemd(#[from] crate::dbus::Error),
     /// Processes that do not go away.
     #[error("cgroup: {} still has processes", .0.display())]
     Busy(PathBuf),
@@ -95,6 +102,8 @@ pub struct Cgroup {
     v2: Option<PathBuf>,
     /// Its descriptor, on pure v2 only: what `CLONE_INTO_CGROUP` wants.
     v2_fd: Option<OwnedFd>,
+    /// The unit that it is of systemd's.
+    unit: Option<Unit>,
 }
 
 impl Cgroup {
@@ -148,7 +157,7 @@ impl Cgroup {
         let mut v1 = paths.clone();
         let v2 = v1.remove("");
         let first = paths.values().next().cloned();
-        let mut cgroup = Self { v1, v2, v2_fd: None };
+        let mut cgroup = Self { v1, v2, v2_fd: None, unit: None };
         cgroup.v1.retain(|_, directory| directory.is_dir());
         cgroup.v2 = cgroup.v2.filter(|directory| directory.is_dir());
         if cgroup.v1.is_empty() && cgroup.v2.is_none() {
@@ -180,9 +189,19 @@ impl Cgroup {
             (Some(root), Some(path)) => Some(below(root, path)?),
             _ => None,
         };
-        let mut cgroup = Self { v1, v2, v2_fd: None };
+        let mut cgroup = Self { v1, v2, v2_fd: None, unit: None };
         cgroup.open_descriptor()?;
         Ok(cgroup)
+    }
+
+    /// The same as a unit of systemd's: limits are set by it, and it removes what it made.
+    pub fn of_unit(self, unit: Option<Unit>) -> Self {
+        Self { unit, ..self }
+    }
+
+    /// The unit that it is of systemd's, if any.
+    pub fn unit(&self) -> Option<&Unit> {
+        self.unit.as_ref()
     }
 
     fn locate(path: &str) -> Result<Self> {
@@ -206,7 +225,7 @@ impl Cgroup {
             }
             None => None,
         };
-        Ok(Self { v1, v2, v2_fd: None })
+        Ok(Self { v1, v2, v2_fd: None, unit: None })
     }
 
     fn open_descriptor(&mut self) -> Result<()> {
@@ -233,7 +252,18 @@ impl Cgroup {
 
     /// Changes limits; what `resources` does not name stays as it is.
     pub fn update(&self, resources: &Resources) -> Result<()> {
-        self.set(resources, Moment::Update)
+        let Some(unit) = &self.unit else { return self.set(resources, Moment::Update) };
+        // systemd first denies all devices and then allows some, which on v1 a running container would notice.
+        let pauses = !self.v1.is_empty() && !resources.devices.is_empty() && !self.is_frozen()?;
+        if pauses {
+            self.freeze(true)?;
+        }
+        let set = unit.set(resources, self.v1.is_empty());
+        if pauses {
+            self.freeze(false)?;
+        }
+        set?;
+        self.set(&Unit::rounded(resources), Moment::Update)
     }
 
     fn set(&self, resources: &Resources, moment: Moment) -> Result<()> {
@@ -315,6 +345,15 @@ impl Cgroup {
 
     /// Removes the cgroup and those below it. Processes that are left are killed; waits up to 5 s for them.
     pub fn remove(&self) -> Result<()> {
+        let Some(unit) = &self.unit else { return self.remove_directories() };
+        // systemd asks processes that are left to end, and gives them time.
+        self.kill_all().or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })?;
+        let stopped = unit.stop();
+        // Some hierarchies are none of systemd's business.
+        self.remove_directories().and(stopped)
+    }
+
+    fn remove_directories(&self) -> Result<()> {
         let deadline = Instant::now() + WAIT_MAX;
         let mut killed = false;
         let mut pause = Duration::from_micros(200);

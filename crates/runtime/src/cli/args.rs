@@ -1,4 +1,5 @@
-//! Flags as Go programs take them: `--name value`, `--name=value`, `-n value`; the first other word ends them.
+//! Flags as Go programs take them: `--name value`, `--name=value`, `-n value`; the first other word ends them, or they may
+//! follow it.
 
 use std::collections::VecDeque;
 
@@ -10,11 +11,18 @@ pub(super) struct Args {
     words: VecDeque<String>,
     /// The value after `=` of the flag just taken.
     attached: Option<String>,
+    /// Words that were passed over in search of flags; `None` where the first ends them.
+    plain: Option<VecDeque<String>>,
 }
 
 impl Args {
     pub(super) fn new(words: Vec<String>) -> Self {
-        Args { words: words.into(), attached: None }
+        Args { words: words.into(), attached: None, plain: None }
+    }
+
+    /// Flags may come after other words as well, up to `--`.
+    pub(super) fn interspersed(self) -> Self {
+        Args { plain: Some(VecDeque::new()), ..self }
     }
 
     /// The next flag's name, if the next word is one. A value attached to the flag before must have been taken.
@@ -22,15 +30,18 @@ impl Args {
         if let Some(value) = self.attached.take() {
             return Err(Error::Invalid(format!("unexpected value {value:?}")));
         }
-        let Some(word) = self.words.front() else { return Ok(None) };
-        if word == "--" {
-            self.words.pop_front();
-            return Ok(None);
-        }
-        let Some(name) =
-            word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|name| !name.is_empty())
-        else {
-            return Ok(None);
+        let name = loop {
+            let Some(word) = self.words.front() else { return Ok(None) };
+            if word == "--" {
+                self.words.pop_front();
+                return Ok(None);
+            }
+            let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-'));
+            match (name.filter(|name| !name.is_empty()), &mut self.plain) {
+                (Some(name), _) => break name,
+                (None, None) => return Ok(None),
+                (None, Some(plain)) => plain.extend(self.words.pop_front()),
+            }
         };
         let (name, value) = match name.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
@@ -55,6 +66,15 @@ impl Args {
         value.parse().map_err(|_| Error::Invalid(format!("invalid value {value:?} for flag -{flag}")))
     }
 
+    /// The same; an empty value is none.
+    pub(super) fn optional_number<T: std::str::FromStr>(&mut self, flag: &str) -> Result<Option<T>, Error> {
+        let value = self.value(flag)?;
+        if value.is_empty() {
+            return Ok(None);
+        }
+        value.parse().map(Some).map_err(|_| Error::Invalid(format!("invalid value for {flag}: {value:?}")))
+    }
+
     /// A flag without value, or `=true`, `=false`.
     pub(super) fn boolean(&mut self) -> Result<bool, Error> {
         match self.attached.take().as_deref() {
@@ -66,7 +86,7 @@ impl Args {
 
     /// The next word.
     pub(super) fn word(&mut self) -> Option<String> {
-        self.words.pop_front()
+        self.plain.as_mut().and_then(VecDeque::pop_front).or_else(|| self.words.pop_front())
     }
 
     /// The container's id: the next word, which there must be.
@@ -84,7 +104,7 @@ impl Args {
 
     /// All that is left.
     pub(super) fn rest(self) -> Vec<String> {
-        self.words.into()
+        self.plain.into_iter().flatten().chain(self.words).collect()
     }
 }
 
@@ -111,6 +131,15 @@ mod tests {
         assert!(!args.boolean().unwrap());
         assert_eq!(args.flag().unwrap(), None);
         assert_eq!((args.id().unwrap().as_str(), args.rest()), ("id", vec!["--flag".to_owned()]));
+    }
+
+    #[test]
+    fn flags_may_follow_other_words_where_they_do_not_end_them() {
+        let words = ["id", "--force", "more", "--", "--word"].map(String::from);
+        let mut args = Args::new(words.to_vec()).interspersed();
+        assert_eq!(args.flag().unwrap().as_deref(), Some("force"));
+        assert_eq!(args.flag().unwrap(), None);
+        assert_eq!((args.id().unwrap().as_str(), args.rest()), ("id", vec!["more".into(), "--word".into()]));
     }
 
     #[test]

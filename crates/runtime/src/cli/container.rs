@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use linux::cgroup::Cgroup;
+use linux::cgroup::{Cgroup, Unit};
 use serde::{Deserialize, Serialize};
 use types::spec::{RuntimeSpec, State, Status};
 
@@ -26,6 +26,12 @@ pub(super) struct Record {
     pub(super) owner: String,
     /// Directories by hierarchy, as [`Cgroup::paths`] gives them.
     pub(super) cgroup_paths: BTreeMap<String, PathBuf>,
+    /// Directories of resctrl that were made for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) class: Vec<PathBuf>,
+    /// The unit of systemd's that the cgroup is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unit: Option<Unit>,
     pub(super) spec: RuntimeSpec,
 }
 
@@ -76,7 +82,11 @@ impl Container {
     }
 
     pub(super) fn cgroup(&self) -> Option<Cgroup> {
-        if self.record.cgroup_paths.is_empty() { None } else { Cgroup::at(&self.record.cgroup_paths).ok() }
+        if self.record.cgroup_paths.is_empty() {
+            return None;
+        }
+        let cgroup = Cgroup::at(&self.record.cgroup_paths).ok()?;
+        Some(cgroup.of_unit(self.record.unit.clone()))
     }
 
     pub(super) fn status(&self) -> Status {

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use linux::cgroup::Cgroup;
+use linux::cgroup::{Cgroup, Unit};
 use types::spec::{RuntimeSpec, Status};
 
 use super::args::{Args, unknown};
@@ -162,8 +162,10 @@ fn make_in(
         _ => {}
     }
     let cgroup_path = cgroup_path(&spec, id);
+    let given = spec.linux.as_ref().map_or("", |linux| linux.cgroups_path.as_str());
+    let unit = global.systemd.then(|| Unit::parse(given, id, global.rootless)).transpose()?;
     let mut request = CreateRequest::new(id, &spec, &flags.bundle);
-    request.cgroup = CgroupMode::Path(&cgroup_path);
+    request.cgroup = unit.as_ref().map_or(CgroupMode::Path(&cgroup_path), CgroupMode::Unit);
     request.rootless = global.rootless;
     request.no_pivot = flags.no_pivot;
     request.no_new_keyring = flags.no_new_keyring;
@@ -187,6 +189,8 @@ fn make_in(
             rootfs: flags.bundle.join(spec.root.as_ref().map_or("", |root| root.path.as_str())),
             owner: String::new(),
             cgroup_paths: created.cgroup.as_ref().map(Cgroup::paths).unwrap_or_default(),
+            class: created.class.clone(),
+            unit: created.cgroup.as_ref().and_then(Cgroup::unit).cloned(),
             spec: spec.clone(),
         },
     };

@@ -107,6 +107,7 @@ fn run(global: &Global, flags: &Flags, id: &str, mut words: Vec<String>) -> Outc
         process: &process,
         target: target.as_fd(),
         target_pid: container.record.init_process_pid,
+        linux: container.record.spec.linux.as_ref(),
         cgroup: cgroup.as_ref(),
         stdio: if process.terminal {
             Stdio::Terminal {
@@ -147,7 +148,8 @@ fn cgroup(container: &Container, flags: &Flags) -> Result<Option<Cgroup>, Error>
         return Err(Error::Invalid(format!("invalid sub-cgroup {sub:?}")));
     }
     let below = |(name, path): (&String, &PathBuf)| (name.clone(), path.join(sub.trim_start_matches('/')));
-    Ok(Some(Cgroup::at(&container.record.cgroup_paths.iter().map(below).collect())?))
+    let cgroup = Cgroup::at(&container.record.cgroup_paths.iter().map(below).collect())?;
+    Ok(Some(cgroup.of_unit(container.record.unit.clone())))
 }
 
 /// The process: from a file, or the container's own with what the flags change.

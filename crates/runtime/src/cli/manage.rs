@@ -114,9 +114,13 @@ pub(super) fn destroy(global: &Global, container: &Container) -> Result<(), Erro
         // Ours to reap only if this process made it.
         let _ = linux::pidfd::wait(pidfd.as_fd());
     }
-    if let Some(cgroup) = container.cgroup() {
-        cgroup.remove()?;
+    match (container.cgroup(), &container.record.unit) {
+        (Some(cgroup), _) => cgroup.remove()?,
+        // systemd removes the cgroup of a scope that is empty, but remembers one that has failed.
+        (None, Some(unit)) => drop(unit.stop()),
+        (None, None) => {}
     }
+    crate::domains::leave_class(&container.record.class);
     std::fs::remove_dir_all(&container.dir).doing(|| format!("remove {}", container.dir.display()))?;
     state.status = Status::Stopped;
     state.pid = 0;

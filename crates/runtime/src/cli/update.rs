@@ -2,58 +2,112 @@
 
 use std::io::Read;
 
-use types::spec::{BlockIo, Cpu, Memory, Pids, Resources};
+use types::spec::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources};
 
 use super::args::{Args, unknown};
 use super::container::Container;
 use super::{Global, Outcome};
 use crate::error::{Context, Error};
 
+/// What the flags ask for.
+#[derive(Debug, Default)]
+struct Wanted {
+    resources: Resources,
+    l3_cache_schema: Option<String>,
+    mem_bw_schema: Option<String>,
+}
+
 pub(super) fn update(global: &Global, mut args: Args) -> Outcome {
-    let resources = parse(&mut args)?;
+    let wanted = parse(&mut args)?;
     let id = args.id()?;
     args.end()?;
     let mut container = Container::open(global, &id)?;
     container.running()?;
-    container.own_cgroup()?.update(&resources)?;
+    let class = class(&container, &wanted)?;
+    let memory = wanted.resources.memory.as_ref();
+    if memory.is_some_and(|memory| memory.kernel.is_some() || memory.kernel_tcp.is_some()) {
+        global.log.warn("Kernel memory settings are ignored and will be removed");
+    }
+    container.own_cgroup()?.update(&wanted.resources)?;
+    if let Some(class) = &class {
+        crate::domains::update_class(&id, class)?;
+    }
     if let Some(linux) = &mut container.record.spec.linux {
-        merge(linux.resources.get_or_insert_with(Resources::default), resources);
+        merge(linux.resources.get_or_insert_with(Resources::default), wanted.resources);
+        linux.intel_rdt = class.or(linux.intel_rdt.take());
     }
     container.save()?;
     Ok(0)
 }
 
-fn parse(args: &mut Args) -> Result<Resources, Error> {
-    let (mut resources, mut cpu, mut memory) = (Resources::default(), Cpu::default(), Memory::default());
+/// The container's class of cache and memory bandwidth with the new schemata; `None` when they stay.
+fn class(container: &Container, wanted: &Wanted) -> Result<Option<IntelRdt>, Error> {
+    if wanted.l3_cache_schema.is_none() && wanted.mem_bw_schema.is_none() {
+        return Ok(None);
+    }
+    let Some(root) = linux::resctrl::root() else {
+        return Err(Error::NotImplemented("Intel RDT is not enabled".into()));
+    };
+    let lacks = |resource: &str| !root.join("info").join(resource).exists();
+    if wanted.l3_cache_schema.is_some() && lacks("L3") {
+        return Err(Error::NotImplemented("Intel RDT/CAT: l3 cache schema is not enabled".into()));
+    }
+    if wanted.mem_bw_schema.is_some() && lacks("MB") {
+        return Err(Error::NotImplemented("Intel RDT/MBA: memory bandwidth schema is not enabled".into()));
+    }
+    let known = container.record.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.clone());
+    let mut class = known.ok_or_else(|| {
+        Error::Invalid("updating a non-existent Intel RDT configuration is not supported".into())
+    })?;
+    if let Some(schema) = &wanted.l3_cache_schema {
+        class.l3_cache_schema.clone_from(schema);
+    }
+    if let Some(schema) = &wanted.mem_bw_schema {
+        class.mem_bw_schema.clone_from(schema);
+    }
+    Ok(Some(class))
+}
+
+fn parse(args: &mut Args) -> Result<Wanted, Error> {
+    let (mut wanted, mut cpu, mut memory) = (Wanted::default(), Cpu::default(), Memory::default());
+    let (mut file, mut resources) = (None, Resources::default());
     while let Some(flag) = args.flag()? {
         match flag.as_str() {
-            "resources" | "r" => return from_file(&args.value(&flag)?),
+            "resources" | "r" => file = Some(args.value(&flag)?),
             "blkio-weight" => {
                 resources.block_io =
                     Some(BlockIo { weight: Some(args.number(&flag)?), ..BlockIo::default() });
             }
-            "cpu-period" => cpu.period = Some(args.number(&flag)?),
-            "cpu-quota" => cpu.quota = Some(args.number(&flag)?),
-            "cpu-burst" => cpu.burst = Some(args.number(&flag)?),
-            "cpu-share" => cpu.shares = Some(args.number(&flag)?),
-            "cpu-rt-period" => cpu.realtime_period = Some(args.number(&flag)?),
-            "cpu-rt-runtime" => cpu.realtime_runtime = Some(args.number(&flag)?),
+            "cpu-period" => cpu.period = args.optional_number(&flag)?,
+            "cpu-quota" => cpu.quota = args.optional_number(&flag)?,
+            "cpu-burst" => cpu.burst = args.optional_number(&flag)?,
+            "cpu-share" => cpu.shares = args.optional_number(&flag)?,
+            "cpu-rt-period" => cpu.realtime_period = args.optional_number(&flag)?,
+            "cpu-rt-runtime" => cpu.realtime_runtime = args.optional_number(&flag)?,
             "cpuset-cpus" => cpu.cpus = args.value(&flag)?,
             "cpuset-mems" => cpu.mems = args.value(&flag)?,
-            "cpu-idle" => cpu.idle = Some(args.number(&flag)?),
-            "memory" => memory.limit = Some(bytes(&args.value(&flag)?)?),
-            "memory-reservation" => memory.reservation = Some(bytes(&args.value(&flag)?)?),
-            "memory-swap" => memory.swap = Some(bytes(&args.value(&flag)?)?),
-            "kernel-memory" | "kernel-memory-tcp" => {
-                args.value(&flag)?; // Obsolete; accepted and ignored, as runc does.
-            }
+            "cpu-idle" => cpu.idle = args.optional_number(&flag)?,
+            "memory" => memory.limit = bytes(&args.value(&flag)?)?,
+            "memory-reservation" => memory.reservation = bytes(&args.value(&flag)?)?,
+            "memory-swap" => memory.swap = bytes(&args.value(&flag)?)?,
+            // Obsolete; a warning is all that comes of them, as with runc.
+            "kernel-memory" => memory.kernel = bytes(&args.value(&flag)?)?,
+            "kernel-memory-tcp" => memory.kernel_tcp = bytes(&args.value(&flag)?)?,
             "pids-limit" => resources.pids = Some(Pids { limit: Some(args.number(&flag)?) }),
+            "l3-cache-schema" => {
+                wanted.l3_cache_schema = Some(args.value(&flag)?).filter(|text| !text.is_empty())
+            }
+            "mem-bw-schema" => {
+                wanted.mem_bw_schema = Some(args.value(&flag)?).filter(|text| !text.is_empty())
+            }
             _ => return Err(unknown(&flag)),
         }
     }
     resources.cpu = (cpu != Cpu::default()).then_some(cpu);
     resources.memory = (memory != Memory::default()).then_some(memory);
-    Ok(resources)
+    // With a file, the other limits do not count.
+    wanted.resources = file.map_or(Ok(resources), |path| from_file(&path))?;
+    Ok(wanted)
 }
 
 fn from_file(path: &str) -> Result<Resources, Error> {
@@ -66,8 +120,11 @@ fn from_file(path: &str) -> Result<Resources, Error> {
     serde_json::from_slice(&text).map_err(|error| Error::Invalid(format!("resources: {error}")))
 }
 
-/// `512m` and the like; -1 is unlimited.
-fn bytes(text: &str) -> Result<i64, Error> {
+/// `512m` and the like; -1 is unlimited, an empty text nothing.
+fn bytes(text: &str) -> Result<Option<i64>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
     let lower = text.to_ascii_lowercase();
     let trimmed = lower.trim_end_matches("ib").trim_end_matches('b');
     let (number, shift) = match trimmed.strip_suffix(['k', 'm', 'g', 't']) {
@@ -77,6 +134,7 @@ fn bytes(text: &str) -> Result<i64, Error> {
     let value: Option<i64> = number.parse().ok();
     value
         .and_then(|value| value.checked_mul(1 << shift))
+        .map(Some)
         .ok_or_else(|| Error::Invalid(format!("invalid size: {text:?}")))
 }
 
@@ -111,19 +169,24 @@ mod tests {
             ("2KiB", Some(2048)),
             ("3kb", Some(3072)),
             ("-1", Some(-1)),
-            ("m", None),
-            ("99999999999g", None),
+            ("", None),
         ] {
-            assert_eq!(bytes(text).ok(), expect, "{text}");
+            assert_eq!(bytes(text).unwrap(), expect, "{text}");
+        }
+        for text in ["m", "99999999999g"] {
+            assert!(bytes(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn flags_become_resources() {
-        let words = ["--memory=64m", "--cpu-share", "512", "--pids-limit", "9", "id"].map(String::from);
-        let resources = parse(&mut Args::new(words.to_vec())).unwrap();
+        let words = ["--memory=64m", "id", "--cpu-share", "512", "--pids-limit", "9", "--cpu-quota="]
+            .map(String::from);
+        let mut args = Args::new(words.to_vec()).interspersed();
+        let resources = parse(&mut args).unwrap().resources;
+        assert_eq!(args.id().unwrap(), "id");
         assert_eq!(resources.memory.unwrap().limit, Some(64 << 20));
-        assert_eq!(resources.cpu.unwrap().shares, Some(512));
+        assert_eq!(resources.cpu.map(|cpu| (cpu.shares, cpu.quota)), Some((Some(512), None)));
         assert_eq!(resources.pids.unwrap().limit, Some(9));
     }
 }

@@ -3,8 +3,8 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use linux::capabilities::{self, SYS_ADMIN};
 use linux::process::{self, SchedAttr};
@@ -20,6 +20,7 @@ use super::user::{self, Identity};
 use super::{executable, terminal};
 use crate::channel::{Channel, Tag};
 use crate::error::{Context, Error, reason};
+use crate::limits;
 
 /// What to launch.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +36,7 @@ pub(crate) struct Launch<'a> {
 /// Ready to execute.
 pub(crate) struct Prepared<'a> {
     launch: Launch<'a>,
-    path: PathBuf,
+    path: CString,
     argv: Vec<CString>,
     env: Vec<CString>,
     /// Effective, permitted and inheritable sets still to be lowered to these.
@@ -56,7 +57,8 @@ impl<'a> Launch<'a> {
             label.apply()?;
         }
         let lower_to = self.become_user(&identity)?;
-        let path = executable::find(name, &env)?;
+        let path = CString::new(executable::find(name, &env)?.into_os_string().into_vec())
+            .map_err(|_| Error::Invalid("path of the executable has a NUL byte".into()))?;
         let mask = self.process.user.umask.unwrap_or(0o022);
         rustix::process::umask(Mode::from_raw_mode(mask & 0o7777));
         Ok(Prepared { launch: self, path, argv: strings(&self.process.args)?, env: strings(&env)?, lower_to })
@@ -99,7 +101,8 @@ impl<'a> Launch<'a> {
         let bounding = set(&wanted.bounding);
         let permitted = set(&wanted.permitted) & own;
         let effective = set(&wanted.effective) & permitted;
-        let inheritable = set(&wanted.inheritable) & own;
+        let inheritable =
+            if linux::weakened("inheritable") { permitted } else { set(&wanted.inheritable) & own };
         let ambient = set(&wanted.ambient) & permitted & inheritable;
 
         capabilities::limit_bounding(bounding).doing(|| "limit capability bounding set".into())?;
@@ -123,7 +126,7 @@ impl<'a> Launch<'a> {
         rustix::process::chdir(cwd).map_err(|error| refuse(&reason(&error.into())))?;
         // A directory reached through a leaked descriptor is not below the root (CVE-2024-21626).
         let here = rustix::process::getcwd(Vec::new()).map_err(|error| refuse(&reason(&error.into())))?;
-        if here.as_bytes().first() != Some(&b'/') {
+        if here.as_bytes().first() != Some(&b'/') && !linux::weakened("cwd") {
             return Err(refuse("current working directory is outside of container mount namespace root"));
         }
         Ok(())
@@ -136,17 +139,18 @@ impl Prepared<'_> {
         match self.confine(channel) {
             Err(error) => error,
             Ok(()) => {
-                let Ok(path) = CString::new(self.path.as_os_str().as_bytes()) else {
-                    return Error::Invalid("path of the executable has a NUL byte".into());
-                };
-                executable::refused(&self.path, &process::execve(None, &path, &self.argv, &self.env))
+                let path = Path::new(std::ffi::OsStr::from_bytes(self.path.as_bytes()));
+                executable::refused(path, &process::execve(None, &self.path, &self.argv, &self.env))
             }
         }
     }
 
     fn confine(&self, channel: &Channel) -> Result<(), Error> {
-        process::cloexec_from(3 + self.launch.preserve_fds).doing(|| "close descriptors".into())?;
-        if self.launch.process.no_new_privileges {
+        limits::set(self.launch.process)?;
+        if !linux::weakened("descriptors") {
+            process::cloexec_from(3 + self.launch.preserve_fds).doing(|| "close descriptors".into())?;
+        }
+        if self.launch.process.no_new_privileges && !linux::weakened("no-new-privs") {
             set_no_new_privs(true).doing(|| "set no_new_privs".into())?;
         }
         if let Some(program) = self.launch.seccomp {

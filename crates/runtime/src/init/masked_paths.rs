@@ -18,7 +18,12 @@ pub(super) fn mask(root: BorrowedFd<'_>, paths: &[String]) -> Result<(), Error> 
     if paths.is_empty() {
         return Ok(());
     }
-    let null = devices::null()?;
+    let null = if linux::weakened("null") {
+        open_in_root(root, Path::new("/dev/null"), OFlags::PATH, Mode::empty())
+            .doing(|| "open null".into())?
+    } else {
+        devices::null()?
+    };
     let null_path = FdPath::of(null.as_fd());
     let mut empty: Option<OwnedFd> = None;
     for path in paths {

@@ -33,6 +33,7 @@ use types::spec::{Hooks, Linux, Mount, NamespaceKind, State, Status};
 pub(crate) use devices::default_rules;
 
 use crate::channel::{Channel, Tag};
+use crate::domains;
 use crate::error::{Context, Error};
 use crate::namespaces::Namespaces;
 use crate::request::{CreateRequest, Stdio};
@@ -54,6 +55,8 @@ pub(crate) struct Init<'a> {
     pub(crate) sources: Vec<Option<OwnedFd>>,
     /// The ways into the container's cgroup.
     pub(crate) entrance: Option<&'a Entrance>,
+    /// Another one moves init into the container's cgroup, before `Go`.
+    pub(crate) moved_by_systemd: bool,
     /// The creator will send `Go`.
     pub(crate) awaits_go: bool,
     /// The namespaces were joined by the process in between.
@@ -78,6 +81,9 @@ impl Init<'_> {
         detach_from_caller()?;
         let labels = label::open(self.launch.process)?;
         enter_cgroup(self.entrance)?;
+        if self.moved_by_systemd {
+            self.await_go()?;
+        }
         self.enter_namespaces()?;
         self.new_keyring()?;
         let pty = if self.namespaces.is_new(NamespaceKind::Mount) {
@@ -86,7 +92,7 @@ impl Init<'_> {
             self.borrow_root()?
         };
         self.set_names()?;
-        self.set_domains()?;
+        domains::enter(self.linux)?;
         let prepared = self.launch.prepare(labels)?;
         self.await_go()?;
         let master = pty.map(|pty| pty.master);
@@ -156,7 +162,11 @@ impl Init<'_> {
     }
 
     fn new_keyring(&self) -> Result<(), Error> {
-        if self.request.no_new_keyring { Ok(()) } else { join_keyring(self.request.id) }
+        if self.request.no_new_keyring || linux::weakened("keyring") {
+            Ok(())
+        } else {
+            join_keyring(self.request.id)
+        }
     }
 
     /// Mounts everything below the new root and enters it.
@@ -280,19 +290,6 @@ impl Init<'_> {
         Ok(())
     }
 
-    /// Execution domain and memory policy.
-    fn set_domains(&self) -> Result<(), Error> {
-        if let Some(personality) = &self.linux.personality {
-            let domain = match personality.domain.as_str() {
-                "LINUX" => 0,
-                "LINUX32" => 8,
-                other => return Err(Error::Invalid(format!("invalid personality domain {other:?}"))),
-            };
-            process::set_personality(domain).doing(|| "set personality".into())?;
-        }
-        Ok(())
-    }
-
     /// Hooks that the creator runs in its own namespaces, while init waits.
     fn creator_hooks(&mut self) -> Result<(), Error> {
         let wanted = |hooks: &Hooks| !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty();
@@ -347,9 +344,12 @@ pub(crate) fn enter_cgroup(entrance: Option<&Entrance>) -> Result<(), Error> {
 /// Gives up what was inherited from the caller: signal dispositions, session, file mode mask.
 pub(crate) fn detach_from_caller() -> Result<(), Error> {
     process::reset_signals();
+    rustix::process::umask(Mode::empty());
+    if linux::weakened("session") {
+        return Ok(());
+    }
     // Fails only for a group leader, which a new process is not.
     rustix::process::setsid().doing(|| "create session".into())?;
-    rustix::process::umask(Mode::empty());
     Ok(())
 }
 

@@ -28,7 +28,12 @@ pub(crate) struct Options {
     pub(crate) idmap: Option<bool>,
     /// Change a mount that is there.
     pub(crate) remount: bool,
+    /// Bind what is there below the source, from wherever links in it lead without leaving it ([`SUBPATH`]).
+    pub(crate) subpath: Option<String>,
 }
+
+/// An option of ours: `x-` marks what is not for the kernel (mount(8)).
+pub const SUBPATH: &str = "x-wharf.subpath=";
 
 impl Default for Options {
     fn default() -> Self {
@@ -43,6 +48,7 @@ impl Default for Options {
             copy_up: false,
             idmap: None,
             remount: false,
+            subpath: None,
         }
     }
 }
@@ -125,7 +131,7 @@ fn tree_attr(name: &str) -> Option<(u64, u64)> {
 }
 
 /// All names understood, for `features`.
-pub(crate) const NAMES: [&str; 61] = [
+pub(crate) const NAMES: [&str; 62] = [
     "async",
     "atime",
     "bind",
@@ -185,6 +191,7 @@ pub(crate) const NAMES: [&str; 61] = [
     "strictatime",
     "suid",
     "symfollow",
+    "sync",
     "tmpcopyup",
     "unbindable",
 ];
@@ -202,7 +209,10 @@ impl Options {
                 "tmpcopyup" => options.copy_up = true,
                 "idmap" => options.idmap = Some(false),
                 "ridmap" => options.idmap = Some(true),
-                other => options.add(other),
+                other => match other.strip_prefix(SUBPATH) {
+                    Some(path) => options.subpath = Some(path.to_owned()),
+                    None => options.add(other),
+                },
             }
         }
         if options.copy_up && kind != "tmpfs" {

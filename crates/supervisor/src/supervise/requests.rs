@@ -238,6 +238,7 @@ impl Supervisor {
             process: &exec.process,
             target: init.pidfd.as_fd(),
             target_pid: init.pid,
+            linux: None,
             cgroup: self.cgroup.as_ref(),
             stdio: runtime_stdio(inner.as_ref(), &exec.process),
             user: Some(exec.user.as_str()).filter(|user| !user.is_empty()),

@@ -107,6 +107,9 @@ impl<'a> ImageTable<'a> {
     /// The same for several images: all or none.
     pub fn put_all(&self, images: &[ImageRecord]) -> Result<()> {
         let now = db::now();
+        for top in images.iter().filter_map(ImageRecord::top) {
+            self.store.snapshots().make_ready(top.as_str())?;
+        }
         self.store.db().write(Durability::Power, |tx| {
             for image in images {
                 insert(tx, image, &now)?;

@@ -5,7 +5,7 @@
 //! ```
 
 use std::{
-    io::{self, Read},
+    io::{self, Read, Seek as _},
     sync::{
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
@@ -26,6 +26,8 @@ use crate::{
 const CHUNK: usize = 256 << 10;
 /// Chunks on their way between the threads.
 const CHUNKS: usize = 4;
+/// Bytes at the start of a stream that tell how it is compressed.
+const MAGIC_MAX: usize = 6;
 
 /// A layer that has become a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Unpacked {
     pub chain_id: Digest,
     /// Docker's size of the layer: the sum of its files' lengths.
     pub bytes: u64,
+    /// The uncompressed tar as a blob, where the snapshot keeps it anyway: then no other copy of the layer is needed.
+    pub plain: Option<Descriptor>,
 }
 
 /// Unpacks the blob that `layer` describes on top of `parent` (a chain id). `diff_id` is what the image config promises;
@@ -54,8 +58,7 @@ pub fn unpack(
         return Ok(done);
     }
     hold.pin(Resource::Blob(layer.digest.clone()));
-    let mut blob = store.content().open_blob(&layer.digest)?;
-    stage(store, hold, &mut blob, parent)?.commit(parent, Some(diff_id))
+    stage_blob(store, hold, &layer.digest, parent)?.commit(parent, Some(diff_id))
 }
 
 /// A gzip copy of a plain layer blob, for registries.
@@ -73,6 +76,43 @@ pub fn compress(store: &Store, hold: &Hold, plain: &Descriptor) -> Result<Descri
     })
 }
 
+/// Unpacks a blob of the content store, as [`stage`] does a stream. One that is an uncompressed tar need not be copied.
+pub fn stage_blob<'a>(
+    store: &'a Store,
+    hold: &'a Hold,
+    digest: &Digest,
+    parent: Option<&Digest>,
+) -> Result<Staged<'a>> {
+    let mut blob = store.content().open_blob(digest)?;
+    let mut start = [0; MAGIC_MAX];
+    let n = fill(&mut blob, &mut start).map_err(Error::Input)?;
+    blob.rewind().map_err(Error::Input)?;
+    if Compression::detect(&start[..n])? == Compression::Plain {
+        let mut staged = Staged::new(store, hold, parent, Compression::Plain)?;
+        if let Some(applied) = store.snapshots().adopt(&staged.key, &store.content().path(digest))? {
+            (staged.diff_id, staged.applied) = (digest.clone(), applied);
+            return Ok(staged);
+        }
+    }
+    stage(store, hold, &mut blob, parent)
+}
+
+/// The uncompressed tar of a layer that is a snapshot, as a blob, where snapshots keep it. The blob is there from then
+/// on as long as something needs it: pin it first.
+pub fn plain(store: &Store, chain_id: &Digest, diff_id: &Digest) -> Result<Option<Descriptor>> {
+    let Some(tar) = store.snapshots().tar(chain_id.as_str())? else { return Ok(None) };
+    let info = store.content().link(&tar, diff_id)?;
+    Ok(Some(Descriptor {
+        media_type: Compression::Plain.layer_media_type().to_owned(),
+        digest: info.digest,
+        size: info.size,
+        urls: Vec::new(),
+        annotations: std::collections::BTreeMap::new(),
+        platform: None,
+        artifact_type: None,
+    }))
+}
+
 /// The snapshot of a layer if it is there already: then the layer need not even be fetched.
 pub fn existing(
     store: &Store,
@@ -82,8 +122,13 @@ pub fn existing(
 ) -> Result<Option<Unpacked>> {
     let chain_id = chain_id(parent, diff_id);
     hold.pin(Resource::Snapshot(chain_id.to_string()));
+    hold.pin(Resource::Blob(diff_id.clone()));
     match store.snapshots().info(chain_id.as_str()) {
-        Ok(info) => Ok(Some(Unpacked { diff_id: diff_id.clone(), chain_id, bytes: info.usage.bytes })),
+        Ok(info) => {
+            let plain = plain(store, &chain_id, diff_id)?;
+            let bytes = info.usage.bytes;
+            Ok(Some(Unpacked { diff_id: diff_id.clone(), chain_id, bytes, plain }))
+        }
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
@@ -98,16 +143,8 @@ pub fn stage<'a>(
     stream: &mut dyn Read,
     parent: Option<&Digest>,
 ) -> Result<Staged<'a>> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
-    let key = format!("stage-{nanos:x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let parent = if store.snapshots().independent_layers() { None } else { parent };
     let mut source = Decompressor::new(stream)?;
-    store.snapshots().prepare(&key, parent.map(Digest::as_str))?;
-    let empty = Applied::default();
-    let compression = source.compression();
-    let diff_id = crate::sha256(b"");
-    let mut staged = Staged { store, hold, key, diff_id, applied: empty, compression, live: true };
+    let mut staged = Staged::new(store, hold, parent, source.compression())?;
     (staged.diff_id, staged.applied) = pump(store, &staged.key, &mut source)?;
     Ok(staged)
 }
@@ -199,7 +236,22 @@ pub struct Staged<'a> {
     live: bool,
 }
 
-impl Staged<'_> {
+impl<'a> Staged<'a> {
+    fn new(
+        store: &'a Store,
+        hold: &'a Hold,
+        parent: Option<&Digest>,
+        compression: Compression,
+    ) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
+        let key = format!("stage-{nanos:x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let parent = if store.snapshots().independent_layers() { None } else { parent };
+        store.snapshots().prepare(&key, parent.map(Digest::as_str))?;
+        let (diff_id, applied) = (crate::sha256(b""), Applied::default());
+        Ok(Self { store, hold, key, diff_id, applied, compression, live: true })
+    }
+
     /// Digest of the uncompressed tar that was read.
     pub fn diff_id(&self) -> &Digest {
         &self.diff_id
@@ -226,7 +278,8 @@ impl Staged<'_> {
         }
         snapshots.commit(chain_id.as_str(), &self.key, Some(&self.applied))?;
         self.live = false;
-        Ok(Unpacked { diff_id: self.diff_id.clone(), chain_id, bytes: self.applied.usage.bytes })
+        let plain = plain(self.store, &chain_id, &self.diff_id)?;
+        Ok(Unpacked { diff_id: self.diff_id.clone(), chain_id, bytes: self.applied.usage.bytes, plain })
     }
 }
 

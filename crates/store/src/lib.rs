@@ -20,6 +20,7 @@ mod compression;
 pub mod content;
 pub mod db;
 mod diff;
+mod erofs;
 mod error;
 mod flight;
 mod gc;

@@ -62,7 +62,7 @@ fn record(
         layers.push(LayerRecord {
             diff_id: done.diff_id,
             chain_id: done.chain_id,
-            blob: Some(layer.blob.clone()),
+            blob: Some(done.plain.unwrap_or_else(|| layer.blob.clone())),
             bytes: done.bytes,
         });
     }

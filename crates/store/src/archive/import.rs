@@ -33,11 +33,11 @@ pub struct ImportOptions {
 /// Makes an image of one layer from a file system tar (plain or compressed). Returns its id.
 pub fn import(store: &Store, tar: &mut dyn Read, options: &ImportOptions) -> Result<Digest> {
     let imported = import_held(store, &store.hold(), tar, options);
-    if imported.is_err() {
-        // What came in vain. The first error is the one to tell.
-        let _ = store.sweep();
-    }
-    imported
+    // What came in vain, and a compressed copy of what is kept plain.
+    let swept = store.sweep();
+    let imported = imported?;
+    swept?;
+    Ok(imported)
 }
 
 fn import_held(store: &Store, hold: &Hold, tar: &mut dyn Read, options: &ImportOptions) -> Result<Digest> {
@@ -45,8 +45,7 @@ fn import_held(store: &Store, hold: &Hold, tar: &mut dyn Read, options: &ImportO
     ingest.append_from(tar)?;
     let info = ingest.commit_unless_present(None)?;
     hold.pin(Resource::Blob(info.digest.clone()));
-    let mut blob = store.content().open_blob(&info.digest)?;
-    let staged = layer::stage(store, hold, &mut blob, None)?;
+    let staged = layer::stage_blob(store, hold, &info.digest, None)?;
     let media_type = staged.compression().layer_media_type();
     let done = staged.commit(None, None)?;
     let (config, created) = config(&done.diff_id, options)?;
@@ -55,7 +54,7 @@ fn import_held(store: &Store, hold: &Hold, tar: &mut dyn Read, options: &ImportO
     let layer = LayerRecord {
         diff_id: done.diff_id,
         chain_id: done.chain_id,
-        blob: Some(assemble::descriptor(media_type, &info.digest, info.size)),
+        blob: Some(done.plain.unwrap_or_else(|| assemble::descriptor(media_type, &info.digest, info.size))),
         bytes: done.bytes,
     };
     store.images().put(&ImageRecord {

@@ -28,10 +28,12 @@ use crate::{
     snapshot::{Applied, Usage},
 };
 
-const PREFIX: &[u8] = b".wh.";
+/// What whiteouts begin with.
+pub(crate) const PREFIX: &[u8] = b".wh.";
 /// What else aufs wrote beside whiteouts.
-const META: &[u8] = b".wh..wh.";
-const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
+pub(crate) const META: &[u8] = b".wh..wh.";
+/// Hides what the layers below have in its directory.
+pub(crate) const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
 /// What may follow the end of an archive: tar pads to its record size, which is rarely above a megabyte.
 const TRAILER_MAX: u64 = 1 << 30;
 

@@ -146,7 +146,7 @@ pub(super) fn proc_path(dir: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
 
 /// Whether an attribute is part of the file. overlayfs' own ones steer the kernel, so an image must not bring them, and
 /// labels of security modules are this machine's business.
-pub(super) fn keeps_xattr(key: &[u8]) -> bool {
+pub(crate) fn keeps_xattr(key: &[u8]) -> bool {
     !key.is_empty()
         && !key.starts_with(b"trusted.overlay.")
         && !key.starts_with(b"user.overlay.")

@@ -9,8 +9,8 @@ mod apply;
 mod attributes;
 mod changes;
 mod create;
-mod dir;
-mod place;
+pub(crate) mod dir;
+pub(crate) mod place;
 mod remove;
 mod stack;
 pub mod subtree;
@@ -20,7 +20,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use apply::apply;
+pub(crate) use apply::{META, OPAQUE_NAME, PREFIX, apply};
 pub(crate) use attributes::{copy_attributes, inherit_attributes, measure, measure_changes};
 pub(crate) use changes::{changes, tree_changes};
 pub(crate) use create::{copy_out, copy_tree, create, create_from_trees, export};
@@ -29,7 +29,7 @@ pub(crate) use remove::remove_tree;
 use crate::error::{IoContext, Result};
 
 /// Deeper trees are refused: walking takes stack and an open file for each level.
-const DEPTH_MAX: usize = 512;
+pub(crate) const DEPTH_MAX: usize = 512;
 /// What marks a directory that hides those below it, in overlayfs.
 const OPAQUE: &str = "trusted.overlay.opaque";
 

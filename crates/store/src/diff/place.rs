@@ -17,11 +17,11 @@ use rustix::{
 use crate::error::{Error, IoContext, Result};
 
 /// A path relative to the top of the tree without `.`, `..` or empty components. Empty for the top itself.
-pub(super) type Components = Vec<Vec<u8>>;
+pub(crate) type Components = Vec<Vec<u8>>;
 
 /// Cleans a path as Go's `filepath.Clean` does, before anything is looked up: an absolute one starts at the top of the
 /// tree, where `..` leads nowhere; a relative one that climbs above the top is none.
-pub(super) fn clean(path: &[u8]) -> Option<Components> {
+pub(crate) fn clean(path: &[u8]) -> Option<Components> {
     let absolute = path.starts_with(b"/");
     let mut components: Components = Vec::new();
     for part in path.split(|b| *b == b'/') {
@@ -39,14 +39,14 @@ pub(super) fn clean(path: &[u8]) -> Option<Components> {
 }
 
 /// The same for an entry's name, with Docker's words for what is refused.
-pub(super) fn clean_name(path: &[u8]) -> Result<Components> {
+pub(crate) fn clean_name(path: &[u8]) -> Result<Components> {
     clean(path).ok_or_else(|| {
         Error::Breakout(format!("{:?} is outside of the layer", String::from_utf8_lossy(path)))
     })
 }
 
 /// The target of a hard link, which counts from the top of the tree.
-pub(super) fn clean_hard_link(name: &[u8], link: &[u8]) -> Result<Components> {
+pub(crate) fn clean_hard_link(name: &[u8], link: &[u8]) -> Result<Components> {
     clean(link).filter(|target| !target.is_empty()).ok_or_else(|| {
         let (name, link) = (String::from_utf8_lossy(name), String::from_utf8_lossy(link));
         Error::Breakout(format!("invalid hardlink {name:?} -> {link:?}"))
@@ -55,7 +55,7 @@ pub(super) fn clean_hard_link(name: &[u8], link: &[u8]) -> Result<Components> {
 
 /// Refuses a symbolic link whose text, read at its place, climbs above the top of the tree. Inside a container it would
 /// be harmless; Docker refuses it because tools that look from outside might follow it.
-pub(super) fn check_symlink(place: &Components, link: &[u8]) -> Result<()> {
+pub(crate) fn check_symlink(place: &Components, link: &[u8]) -> Result<()> {
     if link.starts_with(b"/") {
         return Ok(());
     }
@@ -74,7 +74,7 @@ pub(super) fn check_symlink(place: &Components, link: &[u8]) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn join(components: &[Vec<u8>]) -> PathBuf {
+pub(crate) fn join(components: &[Vec<u8>]) -> PathBuf {
     components.iter().map(|part| OsStr::from_bytes(part)).collect()
 }
 

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod copy;
+mod erofs;
 mod overlay;
 mod probe;
 mod table;
@@ -93,7 +94,7 @@ pub struct Applied {
 
 /// A kind of snapshots. All methods can be called from several threads; for one key, one at a time.
 pub trait Snapshotter: Send + Sync + std::fmt::Debug {
-    /// `overlay`, `copy`: its directory below the data root and `docker info`'s storage driver.
+    /// `erofs`, `overlay`, `copy`: its directory below the data root and `docker info`'s storage driver.
     fn name(&self) -> &'static str;
 
     /// Whether a layer can be applied before its parent exists (see [`rebase`](Self::rebase)).
@@ -111,9 +112,25 @@ pub trait Snapshotter: Send + Sync + std::fmt::Debug {
     /// Unpacks a layer (uncompressed tar) into an active snapshot, up to the end of the stream.
     fn apply(&self, key: &str, layer: &mut dyn Read) -> Result<Applied>;
 
+    /// The same for a layer that is a file of this store already, named by its digest: no copy is made of it. None where
+    /// that cannot be; then [`apply`](Self::apply) it.
+    fn adopt(&self, _key: &str, _tar: &Path) -> Result<Option<Applied>> {
+        Ok(None)
+    }
+
     /// Flushes an active snapshot and makes it the committed snapshot `name`. `applied` is what [`apply`](Self::apply)
     /// gave if that was the only change; without, the tree is measured.
     fn commit(&self, name: &str, key: &str, applied: Option<&Applied>) -> Result<()>;
+
+    /// Does now what the first use of a committed snapshot would have to wait for.
+    fn make_ready(&self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// Where the layer that became a committed snapshot still lies as the tar that it was, byte for byte.
+    fn tar(&self, _name: &str) -> Result<Option<PathBuf>> {
+        Ok(None)
+    }
 
     /// What to mount, in order, to see the snapshot. One mount with an empty destination: the root.
     fn mounts(&self, key: &str) -> Result<Vec<Mount>>;
@@ -161,21 +178,40 @@ pub(crate) fn open(
     name: Option<&str>,
 ) -> Result<Box<dyn Snapshotter>> {
     let table = |driver| Table::open(paths, Arc::clone(db), Arc::clone(trash), driver);
-    let known = match name {
-        Some(name) => Some(name.to_owned()),
-        // Images that are there keep working, whatever would be chosen today.
-        None => db.read(|db| {
-            Ok(db.query_row("SELECT driver FROM snapshots LIMIT 1", [], |row| row.get(0)).optional()?)
-        })?,
+    // Images that are there keep working, whatever would be chosen today.
+    let before: Option<String> = db.read(|db| {
+        Ok(db.query_row("SELECT driver FROM snapshots LIMIT 1", [], |row| row.get(0)).optional()?)
+    })?;
+    let wanted = name.map(driver).transpose()?;
+    if let (Some(before), Some(wanted)) = (before.as_deref(), wanted)
+        && before != wanted
+    {
+        let root = paths.root().display();
+        return Err(Error::Invalid(format!("{root} was made with storage driver {before}, not {wanted}")));
+    }
+    let chosen = match (wanted, before.as_deref()) {
+        (Some(wanted), _) => wanted,
+        (None, Some(before)) => driver(before)?,
+        (None, None) if probe::overlay(&paths.tmp()).is_err() => "copy",
+        (None, None) => "overlay",
     };
-    match known.as_deref() {
-        Some("overlay" | "overlay2") => Ok(Box::new(overlay::Overlay::open(table("overlay")?)?)),
-        Some("copy" | "vfs") => Ok(Box::new(copy::Copy::open(table("copy")?))),
-        Some(other) => Err(Error::Unsupported(format!("storage driver {other}"))),
-        None if probe::overlay(&paths.tmp()).is_ok() => {
-            Ok(Box::new(overlay::Overlay::open(table("overlay")?)?))
+    Ok(match chosen {
+        "copy" => Box::new(copy::Copy::open(table("copy")?)),
+        "overlay" => Box::new(overlay::Overlay::open(table("overlay")?)?),
+        _ => {
+            probe::erofs(&paths.tmp())?;
+            Box::new(erofs::Erofs::open(table("erofs")?)?)
         }
-        None => Ok(Box::new(copy::Copy::open(table("copy")?))),
+    })
+}
+
+/// Our name for a storage driver, by any of its names.
+fn driver(name: &str) -> Result<&'static str> {
+    match name {
+        "erofs" => Ok("erofs"),
+        "overlay" | "overlay2" => Ok("overlay"),
+        "copy" | "vfs" => Ok("copy"),
+        other => Err(Error::Unsupported(format!("storage driver {other}"))),
     }
 }
 

@@ -32,11 +32,7 @@ pub(super) struct Overlay {
 
 impl Overlay {
     pub(super) fn open(table: Table) -> Result<Self> {
-        let root = table.dir(0);
-        let root = root.to_string_lossy();
-        if root.contains([':', ',', '\\']) {
-            return Err(Error::Unsupported(format!("':', ',' or '\\' in the data root {root} with overlay")));
-        }
+        check_root(&table.dir(0))?;
         Ok(Self { table })
     }
 
@@ -62,8 +58,17 @@ impl Overlay {
     }
 }
 
+/// Refuses a place whose name overlayfs would take apart.
+pub(super) fn check_root(root: &Path) -> Result<()> {
+    let root = root.to_string_lossy();
+    if root.contains([':', ',', '\\']) {
+        return Err(Error::Unsupported(format!("':', ',' or '\\' in the data root {root} with overlay")));
+    }
+    Ok(())
+}
+
 /// One overlay, or a bind mount where there is only one tree.
-fn mount(lowers: &[PathBuf], upper: Option<(&Path, &Path)>) -> Mount {
+pub(super) fn mount(lowers: &[PathBuf], upper: Option<(&Path, &Path)>) -> Mount {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let bind = |path: &Path, mode: &str| Mount {
         kind: "bind".to_owned(),

@@ -1,4 +1,4 @@
-//! Whether overlayfs works on a file system: tried out, because neither versions nor names tell.
+//! Whether overlayfs and erofs work on a file system: tried out, because neither versions nor names tell.
 
 use std::{
     fs::File,
@@ -9,6 +9,7 @@ use std::{
 use rustix::{fs::XattrFlags, mount::FsOpenFlags};
 
 use crate::{
+    erofs::{self, Layers},
     error::{IoContext, Result},
     paths,
 };
@@ -16,13 +17,35 @@ use crate::{
 /// Makes an overlay over directories in `tmp`, without mounting it anywhere, and leaves nothing behind.
 pub(super) fn overlay(tmp: &Path) -> Result<()> {
     let dir = tmp.join("probe-overlay");
-    let result = attempt(&dir);
+    let result = attempt(&dir, None);
     // What stays is removed at the next open.
     let _ = std::fs::remove_dir_all(&dir);
     result
 }
 
-fn attempt(dir: &Path) -> Result<()> {
+/// Makes an index over a tar in `tmp`, mounts it, and an overlay on top of that mount. Mounts of files need Linux 6.12,
+/// overlays on mounts that lie nowhere 6.15.
+pub(super) fn erofs(tmp: &Path) -> Result<()> {
+    let dir = tmp.join("probe-erofs");
+    let result = attempt_erofs(&dir);
+    // What stays is removed at the next open.
+    let _ = std::fs::remove_dir_all(&dir);
+    result
+}
+
+fn attempt_erofs(dir: &Path) -> Result<()> {
+    paths::make(dir, 0o700)?;
+    // An archive of nothing.
+    erofs::receive(&mut &[0; 1024][..], dir)?;
+    let layers = Layers::new(vec![dir.to_owned()]);
+    let index = dir.join("index");
+    layers.index(&index, "probe")?;
+    let mounted = erofs::mount(dir, &index, &layers.devices())?;
+    attempt(dir, Some(format!("/proc/self/fd/{}", mounted.as_raw_fd())))
+}
+
+/// `lower` is the lower layer, or none for a directory.
+fn attempt(dir: &Path, lower: Option<String>) -> Result<()> {
     for name in ["lower", "upper", "work"] {
         paths::make(&dir.join(name), 0o700)?;
     }
@@ -35,6 +58,7 @@ fn attempt(dir: &Path) -> Result<()> {
     for (key, name) in [("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work")] {
         // Short however long the data root's path is: fsconfig(2) takes 255 bytes.
         let path = format!("/proc/self/fd/{}/{name}", top.as_raw_fd());
+        let path = if name == "lower" { lower.clone().unwrap_or(path) } else { path };
         rustix::mount::fsconfig_set_string(context.as_fd(), key, path).at("probing overlay in", dir)?;
     }
     rustix::mount::fsconfig_create(context.as_fd()).at("probing overlay in", dir)

@@ -1,4 +1,4 @@
-//! The rows of `snapshots`, as both implementations use them.
+//! The rows of `snapshots`, as all implementations use them.
 
 use std::{
     path::{Path, PathBuf},
@@ -58,6 +58,11 @@ impl Table {
         let trees = numbered(&dir)?.into_iter().max().unwrap_or(0);
         let first = rows.max(trees) + 1;
         Ok(Self { db, driver, dir, trash, next: AtomicU64::new(first), first })
+    }
+
+    /// Takes what lies in the directory of a snapshot away.
+    pub(super) fn discard(&self, path: &Path) -> Result<()> {
+        self.trash.discard(path)
     }
 
     /// Where the tree of a snapshot and its scratch space lie.

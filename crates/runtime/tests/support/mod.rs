@@ -21,11 +21,18 @@ pub(crate) struct Bundle {
     /// Prefix of the ids of its containers.
     pub(crate) id: String,
     pub(crate) spec: RuntimeSpec,
+    /// Defences that the runtime goes without, for the tests of escapes.
+    without: &'static str,
 }
 
 impl Bundle {
     /// With runc's example configuration, without a terminal and with a writable root, running this script.
     pub(crate) fn new(script: &str) -> Bundle {
+        Bundle::without(script, "")
+    }
+
+    /// The same, for a runtime that leaves out the named defences.
+    pub(crate) fn without(script: &str, without: &'static str) -> Bundle {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let dir = tempfile::tempdir().unwrap();
         let bin = dir.path().join("rootfs/bin");
@@ -49,7 +56,7 @@ impl Bundle {
         process.args = ["/bin/sh", "-c", script].map(String::from).to_vec();
         spec.root.as_mut().unwrap().readonly = false;
         let id = format!("wt-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Bundle { dir, id, spec }
+        Bundle { dir, id, spec, without }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -79,10 +86,19 @@ impl Bundle {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let text = serde_json::to_vec(&self.spec).unwrap();
         std::fs::write(self.dir.path().join("config.json"), text).unwrap();
-        let mut command = Command::new(runtime_path());
+        let mut command = Command::new(self.program());
+        command.env("WHARF_WEAKENED", self.without);
         command.arg("--root").arg(self.dir.path().join("state")).args(args).stdin(Stdio::null());
         command.current_dir(self.dir.path());
         command
+    }
+
+    /// The runtime's executable.
+    pub(crate) fn program(&self) -> PathBuf {
+        match weakened_path() {
+            Some(path) if !self.without.is_empty() => path,
+            _ => runtime_path(),
+        }
     }
 
     /// Exit code, standard output, standard error.
@@ -153,4 +169,13 @@ pub(crate) fn runtime_path() -> PathBuf {
     }
     let tests = std::env::current_exe().unwrap();
     tests.parent().unwrap().parent().unwrap().join("examples/wharf-runtime")
+}
+
+/// The same with the feature `weakened`: `WHARF_RUNTIME_WEAKENED`, or the example if it is built.
+pub(crate) fn weakened_path() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("WHARF_RUNTIME_WEAKENED") {
+        return Some(path.into());
+    }
+    let path = runtime_path().with_file_name("wharf-runtime-weakened");
+    path.exists().then_some(path)
 }

@@ -22,6 +22,13 @@ pub mod attr {
     pub const NOSYMFOLLOW: u64 = 0x0020_0000;
 }
 
+/// `MS_PRIVATE`, `MS_SLAVE` (linux/mount.h), as [`MountAttr::propagation`] wants them.
+pub mod propagation {
+    #![allow(missing_docs)]
+    pub const PRIVATE: u64 = 1 << 18;
+    pub const SLAVE: u64 = 1 << 19;
+}
+
 /// `struct mount_attr` (linux/mount.h): attributes to set and to clear on a mount.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

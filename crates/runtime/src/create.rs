@@ -109,9 +109,15 @@ fn resources(linux: &Linux) -> Resources {
 
 fn make_cgroup(path: &str, rootless: bool, linux: &Linux) -> Result<Place, Error> {
     // Whoever is in there would get the container's limits, and die with it.
-    let others = Cgroup::open(path).and_then(|cgroup| cgroup.pids()).map_or(0, |pids| pids.len());
-    if others > 0 {
-        return Err(Error::State(format!("container's cgroup is not empty: {others} process(es) found")));
+    if let Ok(there) = Cgroup::open(path) {
+        let others = there.pids().map_or(0, |pids| pids.len());
+        if others > 0 {
+            return Err(Error::State(format!("container's cgroup is not empty: {others} process(es) found")));
+        }
+        // Init would stop at its first step, and its creator would wait for ever.
+        if there.is_frozen().unwrap_or(false) {
+            return Err(Error::State("container's cgroup unexpectedly frozen".into()));
+        }
     }
     match Cgroup::create(path, &resources(linux)) {
         // An ordinary user without a delegated cgroup can still have a container without limits.
@@ -243,13 +249,17 @@ impl Creation<'_> {
         let root = match self.request.rootfs_mounts {
             [] => {
                 let path = linux::fs::open_root(root_path).doing(what)?;
-                clone_tree(path.as_fd(), true).doing(what)?
+                let tree = clone_tree(path.as_fd(), true).doing(what)?;
+                mounts::leave_peers(&tree, false).doing(what)?;
+                tree
             }
             [one] => {
                 let options = Options::parse(&one.kind, &one.options)?;
                 if options.bind {
                     let path = linux::fs::open_root(Path::new(&one.source)).doing(what)?;
-                    clone_tree(path.as_fd(), options.recursive).doing(what)?
+                    let tree = clone_tree(path.as_fd(), options.recursive).doing(what)?;
+                    mounts::leave_peers(&tree, false).doing(what)?;
+                    tree
                 } else {
                     mounts::detached(&one.kind, &one.source, &options).doing(what)?
                 }
@@ -396,9 +406,10 @@ impl Creation<'_> {
 
     fn creator_hooks(&self, pid: i32) -> Result<(), Error> {
         let Some(all) = &self.request.spec.hooks else { return Ok(()) };
-        let state = state(self.request, pid, Status::Creating);
-        hooks::run("prestart", &all.prestart, &state)?;
-        hooks::run("createRuntime", &all.create_runtime, &state)
+        // The environment is there, the operation goes on: crun tells both hooks the first, runc both the second, and the
+        // validation of runtime-tools wants it like this.
+        hooks::run("prestart", &all.prestart, &state(self.request, pid, Status::Created))?;
+        hooks::run("createRuntime", &all.create_runtime, &state(self.request, pid, Status::Creating))
     }
 }
 

@@ -98,7 +98,7 @@ fn privileged_operations_that_do_not_fit_the_state_are_errors() {
         assert_ne!(bundle.runtime(&[verb]).0, 0, "{verb} without an id");
     }
     bundle.start();
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !bundle.runtime(&["state", id]).1.contains("stopped") {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(10));
@@ -311,13 +311,17 @@ fn privileged_limits_are_enforced() {
         let number = |value: &serde_json::Value| value.as_u64().unwrap_or(0);
         (number(&cpu["throttling"]["throttledPeriods"]), number(&cpu["usage"]["total"]))
     };
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while throttled().0 < 5 {
         assert!(Instant::now() < deadline, "never throttled: {:?}", throttled());
         std::thread::sleep(Duration::from_millis(100));
     }
-    // A tenth of a processor: what 5 periods of waiting leave is far below the time that has passed.
-    assert!(throttled().1 < 5_000_000_000, "{:?}", throttled());
+    // A tenth of a processor, with a part of a period at each end.
+    let (since, before) = (Instant::now(), throttled().1);
+    std::thread::sleep(Duration::from_secs(2));
+    let used = throttled().1 - before;
+    let passed = u64::try_from(since.elapsed().as_nanos()).unwrap();
+    assert!(used < passed / 10 + 100_000_000, "{used} ns of processor time in {passed} ns");
     assert_eq!(bundle.runtime(&["exec", &bundle.id, "true"]).0, 0, "exec in a limited container");
     let before = {
         assert_eq!(bundle.runtime(&["pause", &bundle.id]).0, 0);

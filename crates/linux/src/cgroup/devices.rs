@@ -165,10 +165,13 @@ pub(super) fn set_v1(directory: &Path, rules: &[DeviceRule], moment: Moment) -> 
             write(directory, agree, &line(device, gone))?;
         }
     }
-    for (device, bits) in &wanted.exceptions {
-        let new = bits & !known.get(device).copied().unwrap_or(0);
-        if new != 0 {
-            write(directory, differ, &line(device, new))?;
+    // In the order of the rules: the kernel lists them as they came.
+    let mut new = wanted.exceptions;
+    for (device, _) in rules.iter().filter_map(|rule| parse(rule).ok().flatten()) {
+        let Some(bits) = new.remove(&device) else { continue };
+        let bits = bits & !known.get(&device).copied().unwrap_or(0);
+        if bits != 0 {
+            write(directory, differ, &line(&device, bits))?;
         }
     }
     Ok(())

@@ -205,7 +205,7 @@ impl Init<'_> {
             rootfs::pivot(root)?
         }
         if !self.linux.rootfs_propagation.is_empty() {
-            let how = mounts::propagation(&self.linux.rootfs_propagation)?;
+            let how = mounts::propagation_of(&self.linux.rootfs_propagation)?;
             rustix::mount::mount_change("/", how).doing(|| "set rootfsPropagation".into())?;
         }
         Ok(pty)

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use linux::fs::{PROC_SUPER_MAGIC, is_on, make_dirs_in_root, make_file_in_root, open_in_root};
-use linux::mount::{FdPath, attach, clone_tree, set_attr};
+use linux::mount::{FdPath, MountAttr, attach, clone_tree, propagation, set_attr};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use types::spec::{Linux, Mount};
@@ -215,7 +215,7 @@ fn copy_up(root: BorrowedFd<'_>, mount: &Mount, options: &Options, data: &str) -
     let top = open_in_root(root, Path::new(&mount.destination), flags, Mode::empty())?;
     super::copy::copy_tree(covered.as_fd(), top.as_fd())?;
     if options.set.contains(MountFlags::RDONLY) {
-        let change = linux::mount::MountAttr { set: linux::mount::attr::RDONLY, ..Default::default() };
+        let change = MountAttr { set: linux::mount::attr::RDONLY, ..Default::default() };
         set_attr(top.as_fd(), false, &change)?;
     }
     Ok(())
@@ -225,7 +225,7 @@ fn copy_up(root: BorrowedFd<'_>, mount: &Mount, options: &Options, data: &str) -
 pub(super) fn make_read_only(root: BorrowedFd<'_>, mount: &Mount) -> Result<(), Error> {
     let what = || format!("make {} read-only", mount.destination);
     let top = open_in_root(root, Path::new(&mount.destination), OFlags::PATH, Mode::empty()).doing(what)?;
-    let change = linux::mount::MountAttr { set: linux::mount::attr::RDONLY, ..Default::default() };
+    let change = MountAttr { set: linux::mount::attr::RDONLY, ..Default::default() };
     set_attr(top.as_fd(), false, &change).doing(what)
 }
 
@@ -290,6 +290,13 @@ pub(crate) fn detached(kind: &str, source: &str, options: &Options) -> std::io::
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
+/// A copy of a tree is a peer of what it was copied from, where that is shared (`/` is, under systemd): what the container mounts
+/// would appear on the host, and `pivot_root` refuses a shared root. It hears of the host's mounts only if it `listens`.
+pub(crate) fn leave_peers(tree: &OwnedFd, listens: bool) -> std::io::Result<()> {
+    let propagation = if listens { propagation::SLAVE } else { propagation::PRIVATE };
+    set_attr(tree.as_fd(), true, &MountAttr { propagation, ..MountAttr::default() })
+}
+
 /// Detached trees of the sources of bind mounts, made by the creator: of `all` for a container in another user namespace,
 /// where the sources may be out of reach, and of those that are id-mapped.
 pub(crate) fn prepare_sources(
@@ -310,6 +317,9 @@ pub(crate) fn prepare_sources(
             Mode::empty(),
         );
         let tree = clone_tree(source.doing(what)?.as_fd(), options.recursive).doing(what)?;
+        let listens = MountPropagationFlags::SHARED | MountPropagationFlags::DOWNSTREAM;
+        let listens = options.propagation.iter().any(|how| how.intersects(listens));
+        leave_peers(&tree, listens).doing(what)?;
         if mapped {
             crate::idmap::apply(&tree, mount, &options, linux)?;
         }
@@ -319,7 +329,7 @@ pub(crate) fn prepare_sources(
 }
 
 /// `MS_PRIVATE` and so on for the word of the configuration.
-pub(super) fn propagation(word: &str) -> Result<MountPropagationFlags, Error> {
+pub(super) fn propagation_of(word: &str) -> Result<MountPropagationFlags, Error> {
     Ok(match word.strip_prefix('r').unwrap_or(word) {
         "private" => MountPropagationFlags::PRIVATE,
         "shared" => MountPropagationFlags::SHARED,

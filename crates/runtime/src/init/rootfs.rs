@@ -16,7 +16,7 @@ use crate::error::{Context, Error};
 /// for propagation.
 fn base_propagation(linux: &Linux, list: &[Mount]) -> Result<MountPropagationFlags, Error> {
     if !linux.rootfs_propagation.is_empty() {
-        let how = mounts::propagation(&linux.rootfs_propagation)?;
+        let how = mounts::propagation_of(&linux.rootfs_propagation)?;
         // The old root must not become unbindable before it was bound.
         let how = if how == MountPropagationFlags::UNBINDABLE { MountPropagationFlags::PRIVATE } else { how };
         return Ok(how | MountPropagationFlags::REC);

@@ -1,4 +1,4 @@
-.PHONY: help quickstart test test-vm bench fmt
+.PHONY: help quickstart test test-vm bench fuzz fmt
 .DEFAULT_GOAL := help
 
 help:
@@ -13,13 +13,16 @@ test: ## Installs what is missing and runs every check and test: format, lints, 
 	@scripts/needs.sh test
 	@scripts/test.sh
 
-test-vm: ## Runs the privileged tests on a second kernel with pure cgroup v2, in qemu
+test-vm: ## Runs the privileged tests on two more kernels, Linux 6.1 and a recent one, with pure cgroup v2, in qemu
 	@scripts/needs.sh test-vm
 	@scripts/vm/test.sh
 
 bench: ## Builds a release and measures it beside the peers that are installed; see docs/performance.md
 	@scripts/needs.sh bench
 	cargo xtask bench
+
+fuzz: ## Feeds every reader of outside input with mutations of its corpus, a minute each (SECONDS_EACH=600 for longer)
+	@fuzz/run.sh
 
 fmt: ## Formats the code
 	cargo fmt --all

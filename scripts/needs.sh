@@ -6,10 +6,11 @@ set -euo pipefail
 declare -A PACKAGE_OF=(
   [cc]=gcc [make]=make [busybox-static]=busybox-static [python3]=python3 [ip]=iproute2 [unshare]=util-linux [script]=bsdutils
   [nft]=nftables [jq]=jq [docker-registry]=docker-registry [debootstrap]=debootstrap [crun]=crun [runc]=runc
-  [qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio [depmod]=kmod [xz]=xz-utils [mkfs.ext4]=e2fsprogs)
+  [qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio [depmod]=kmod [xz]=xz-utils [mkfs.ext4]=e2fsprogs
+  [curl]=curl [debian-keyring]=debian-archive-keyring)
 case ${1:-} in
   quickstart) commands=(cc busybox-static python3 unshare script) ;;
-  test | test-vm) commands=(cc busybox-static python3 ip unshare script nft jq docker-registry debootstrap qemu-system-x86_64 cpio depmod xz mkfs.ext4) ;;
+  test | test-vm) commands=(cc busybox-static python3 ip unshare script nft jq docker-registry debootstrap qemu-system-x86_64 cpio depmod xz mkfs.ext4 curl debian-keyring) ;;
   bench) commands=(cc busybox-static python3 ip unshare runc) ;;
   *) echo "usage: needs.sh quickstart|test|test-vm|bench" >&2; exit 2 ;;
 esac
@@ -18,6 +19,7 @@ is_there() {
   case $1 in
     # The command `busybox` may be a dynamic one; a container needs it static.
     busybox-static) [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 ;;
+    debian-keyring) [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ;;
     *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
   esac
 }
@@ -38,15 +40,33 @@ if [ ${#missing[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive as_root env RUNLEVEL=1 apt-get install -qy --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# Docker's own client, unmodified: the judge of our daemon. Never its daemon.
-if ! command -v docker >/dev/null && [ ! -x target/tools/bin/docker ]; then
-  echo "installing: docker client (into target/tools)"
+# tool COMMAND PACKAGE FILE...: one program of a package, into target/tools/bin, without installing the package.
+tool() {
+  local command=$1 package=$2; shift 2
+  ! PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null && [ ! -x "target/tools/bin/$command" ] || return 0
+  echo "installing: $command of $package (into target/tools)"
   update
-  mkdir -p target/tools/bin target/tools/deb
-  package=docker-cli
-  apt-cache show docker-cli >/dev/null 2>&1 || package=docker.io
-  (cd target/tools/deb && apt-get download -q "$package" >/dev/null && dpkg-deb -x "$package"_*.deb .)
-  cp target/tools/deb/usr/bin/docker target/tools/bin/docker
+  rm -rf target/tools/deb; mkdir -p target/tools/bin target/tools/deb
+  (cd target/tools/deb && apt-get download -q "$package" >/dev/null && dpkg-deb -x ./*.deb .)
+  for file; do [ ! -e "target/tools/deb/$file" ] || cp "target/tools/deb/$file" "target/tools/bin/$command"; done
+  [ -x "target/tools/bin/$command" ] || { echo "$package has no $command" >&2; exit 1; }
+}
+# Docker's own client, unmodified: the judge of our daemon. Never its daemon.
+package=docker-cli
+apt-cache show docker-cli >/dev/null 2>&1 || package=docker.io
+tool docker "$package" usr/bin/docker
+# Loads a profile in the guest whose kernel has AppArmor; installed, it would change the host.
+if [ "$1" = test ] || [ "$1" = test-vm ]; then
+  tool apparmor_parser apparmor sbin/apparmor_parser usr/sbin/apparmor_parser
+fi
+
+# Engines that use our runtime in the tests: unpacked, never installed, so that none of their services starts.
+if [ "$1" = test ] && [ ! -e target/tools/engines/done ]; then
+  echo "installing: containerd and dockerd (into target/tools/engines)"
+  update
+  rm -rf target/tools/engines; mkdir -p target/tools/engines
+  (cd target/tools/engines && apt-get download -q containerd docker.io >/dev/null && for package in *.deb; do dpkg-deb -x "$package" .; done && rm ./*.deb)
+  touch target/tools/engines/done
 fi
 
 if [ "$1" = test ]; then

@@ -1,13 +1,9 @@
-//! Podman with this runtime in the place of its own, wherever it is installed.
-
-#![allow(clippy::unwrap_used)] // Tests; clippy sees only functions marked as such.
-
-mod support;
+//! Podman, wherever it is installed.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use support::{Bundle, runtime_path, told};
+use crate::support::{Bundle, runtime_path, told};
 
 /// Podman with directories of its own.
 struct Podman<'a> {

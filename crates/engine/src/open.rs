@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use store::Store;
 use supervisor::Zygote;
-use types::{Error, Result};
+use types::Result;
 
 use crate::containers::Parts;
 use crate::images::ImageSettings;
@@ -35,7 +35,7 @@ impl Engine {
         let opened = {
             let (settings, events) = (settings.clone(), events.clone());
             blocking(move || {
-                let store = Arc::new(Store::open(&settings.data_root).map_err(Error::from)?);
+                let store = Arc::new(open_store(&settings)?);
                 let networks = Networks::open(&store, &settings, events.clone())?;
                 let volumes = Volumes::new(store.clone(), events.clone());
                 let images = Images::new(store.clone(), events.clone(), image_settings(&settings));
@@ -64,6 +64,12 @@ impl Engine {
             self.containers.close().await;
         }
     }
+}
+
+fn open_store(settings: &Settings) -> Result<Store> {
+    let driver = Some(&settings.storage_driver).filter(|name| !name.is_empty());
+    let options = store::Options { snapshotter: driver.cloned() };
+    Ok(Store::open_with(&settings.data_root, &options)?)
 }
 
 fn image_settings(settings: &Settings) -> ImageSettings {

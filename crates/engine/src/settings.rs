@@ -12,6 +12,8 @@ pub struct Settings {
     pub data_root: PathBuf,
     /// State that does not outlive a boot (`exec-root`).
     pub exec_root: PathBuf,
+    /// How layers are kept (`storage-driver`); empty: the best that works.
+    pub storage_driver: String,
     /// Default log driver and options (`log-driver`, `log-opts`).
     pub log: LogConfig,
     /// Default `/dev/shm` size in bytes.
@@ -113,6 +115,7 @@ impl Default for Settings {
         Self {
             data_root: "/var/lib/wharf".into(),
             exec_root: "/run/wharf".into(),
+            storage_driver: String::new(),
             log: LogConfig { driver: "json-file".to_owned(), config: None },
             shm_size_bytes: 64 << 20,
             cgroupns_mode: String::new(),

@@ -42,6 +42,8 @@ const fn fixed(flag: &'static str, key: &'static str, kind: Kind, only: &'static
     Opt { flag, short: ' ', key, kind, only: Some(only), help: "" }
 }
 
+/// Storage drivers by all their names.
+const DRIVERS: &[&str] = &["", "erofs", "overlay2", "overlay", "overlayfs", "vfs", "copy"];
 const OFF: &[&str] = &["false"];
 const NOTHING: &[&str] = &["", "[]", "{}"];
 
@@ -91,6 +93,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     used("registry-mirror", ' ', "registry-mirrors", List, "Preferred registry mirror"),
     used("seccomp-profile", ' ', "seccomp-profile", Text, "Path to seccomp profile. Set to \"unconfined\" to disable the default seccomp profile"),
     used("shutdown-timeout", ' ', "shutdown-timeout", Int, "Set the default shutdown timeout in seconds (default 15)"),
+    Opt { only: Some(DRIVERS), ..used("storage-driver", 's', "storage-driver", Text, "Storage driver to use (erofs, overlay2 or vfs)") },
     used("userland-proxy", ' ', "userland-proxy", Bool, "Use userland proxy for loopback traffic (default true)"),
     used("validate", ' ', "", Bool, "Validate daemon configuration and exit"),
     used("version", 'v', "", Bool, "Print version information and quit"),
@@ -130,7 +133,6 @@ pub(crate) const OPTIONS: &[Opt] = &[
     fixed("oom-score-adjust", "oom-score-adjust", Int, &["0"]),
     fixed("rootless", "", Bool, OFF),
     fixed("selinux-enabled", "selinux-enabled", Bool, OFF),
-    fixed("storage-driver", "storage-driver", Text, &["", "overlay2", "overlay", "overlayfs"]),
     fixed("storage-opt", "storage-opts", List, NOTHING),
     fixed("swarm-default-advertise-addr", "swarm-default-advertise-addr", Text, NOTHING),
     fixed("tls", "tls", Bool, OFF),

@@ -69,6 +69,7 @@ pub(crate) fn build(values: &Values) -> Result<DaemonConfig, ConfigError> {
         bridge: bridge(values, &defaults)?,
         insecure_registries: values.list("insecure-registries"),
         registry_mirrors: values.list("registry-mirrors"),
+        storage_driver: values.text("storage-driver").unwrap_or_default().to_owned(),
         max_concurrent_downloads: at_least_one(
             values,
             "max-concurrent-downloads",

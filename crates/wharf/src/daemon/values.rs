@@ -398,7 +398,7 @@ mod tests {
             ),
             (
                 r#"{"storage-driver":"zfs"}"#,
-                "storage-driver: zfs is not supported by this version of wharf yet (only overlay2, overlay, overlayfs)",
+                "storage-driver: zfs is not supported by this version of wharf yet (only erofs, overlay2, overlay, overlayfs, vfs, copy)",
             ),
             (
                 r#"{"tlsverify":true}"#,

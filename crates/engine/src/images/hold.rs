@@ -10,7 +10,8 @@ use types::Error;
 use super::Shared;
 
 /// A hold that the future and the threads of one pull share. After most failures what came is kept, because the next
-/// attempt goes on from there; after one for want of space it is swept away once the last of them is done.
+/// attempt goes on from there; after one for want of space it is swept away once the last of them is done. So are, after
+/// a success, compressed layers that the store keeps plain.
 pub(super) struct PullHold {
     // Dropped in this order: only what nobody holds is swept.
     hold: Hold,
@@ -26,6 +27,11 @@ impl PullHold {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let hold = shared.store.hold();
         Self { hold, sweeper: Sweeper { shared, wanted: AtomicBool::new(false) } }
+    }
+
+    /// The pull has brought its image.
+    pub(super) fn succeeded(&self) {
+        self.sweeper.wanted.store(true, Ordering::Relaxed);
     }
 
     /// The pull ends with this error.
@@ -53,7 +59,7 @@ impl Drop for Sweeper {
         let shared = self.shared.clone();
         let sweep = move || {
             if let Err(error) = shared.store.sweep() {
-                tracing::warn!(%error, "could not make room after a pull that filled the disk");
+                tracing::warn!(%error, "could not sweep up after a pull");
             }
         };
         // The last owner may be a task, which must not block; without a runtime the daemon is going down anyway.

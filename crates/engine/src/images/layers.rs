@@ -150,6 +150,7 @@ impl Pull {
         blocking(move || {
             hold.pin(Resource::Snapshot(place.chain_id.to_string()));
             hold.pin(Resource::Blob(place.descriptor.digest.clone()));
+            hold.pin(Resource::Blob(place.diff_id.clone()));
             match store.snapshots().usage(place.chain_id.as_str()) {
                 Ok(usage) => Ok(Some(record(&store, place, usage.bytes)?)),
                 Err(error) if error.is_not_found() => Ok(None),
@@ -223,9 +224,13 @@ impl Pull {
 }
 
 fn record(store: &Store, place: Place, bytes: u64) -> Result<LayerRecord> {
-    let kept = store.content().contains(&place.descriptor.digest)?;
     let Place { descriptor, diff_id, chain_id, .. } = place;
-    Ok(LayerRecord { diff_id, chain_id, blob: kept.then_some(descriptor), bytes })
+    let blob = match layer::plain(store, &chain_id, &diff_id)? {
+        // The snapshot keeps it anyway; what was fetched is swept away in the end.
+        Some(plain) => Some(plain),
+        None => store.content().contains(&descriptor.digest)?.then_some(descriptor),
+    };
+    Ok(LayerRecord { diff_id, chain_id, blob, bytes })
 }
 
 /// The layer below is in place, or will never be.

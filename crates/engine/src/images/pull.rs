@@ -64,8 +64,9 @@ impl One<'_> {
         // Before the first byte comes, so that no garbage collection takes what is not yet named.
         let hold = Arc::new(PullHold::new(self.shared.clone()));
         let pulled = self.pull_held(&hold, report).await;
-        if let Err(error) = &pulled {
-            hold.failed(error);
+        match &pulled {
+            Ok(_) => hold.succeeded(),
+            Err(error) => hold.failed(error),
         }
         pulled
     }

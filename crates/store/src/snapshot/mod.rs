@@ -209,7 +209,7 @@ pub(crate) fn open(
 fn driver(name: &str) -> Result<&'static str> {
     match name {
         "erofs" => Ok("erofs"),
-        "overlay" | "overlay2" => Ok("overlay"),
+        "overlay" | "overlay2" | "overlayfs" => Ok("overlay"),
         "copy" | "vfs" => Ok("copy"),
         other => Err(Error::Unsupported(format!("storage driver {other}"))),
     }

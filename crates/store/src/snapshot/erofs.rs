@@ -126,8 +126,8 @@ impl Erofs {
             overlay::mount(&lowers, None)
         };
         if mount.kind == "overlay" {
-            // One device number for all files, as if all lay on one file system: `tar --one-file-system` looks at it.
-            mount.options.push("xino=on".to_owned());
+            // Whatever the kernel's default: with it, numbers of files take all 64 bits, and 32-bit programs fail.
+            mount.options.push("xino=off".to_owned());
         }
         Ok(vec![mount])
     }

@@ -43,8 +43,33 @@ fn privileged_versions_and_routes_are_checked() {
             "GET",
             "/v1.23/info",
             400,
-            r#"{"message":"client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version"}"#,
+            // As text: a client that old knows no JSON errors.
+            "client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version",
         ),
+        ("GET", "//info", 301, ""),
+        ("GET", "/v1.050.7/_ping", 200, "OK"),
+        ("POST", "/images/nosuch/tag?tag=x", 200, ""),
+        (
+            "POST",
+            "/containers/create",
+            400,
+            r#"{"message":"invalid JSON: got EOF while reading request body"}"#,
+        ),
+        ("POST", "/containers/nosuch/attach", 404, "No such container: nosuch"),
+        ("GET", "/containers/nosuch/attach/ws", 404, r#"{"message":"No such container: nosuch"}"#),
+        (
+            "GET",
+            "/containers/nosuch/logs?stdout=1&since=x",
+            404,
+            r#"{"message":"No such container: nosuch"}"#,
+        ),
+        (
+            "GET",
+            "/events?since=1&until=0",
+            400,
+            r#"{"message":"`since` time (1) cannot be after `until` time (0)"}"#,
+        ),
+        ("GET", "/events?until=0", 200, ""),
         (
             "POST",
             "/v1.51/session",
@@ -110,6 +135,75 @@ fn privileged_streams_are_hijacked_with_and_without_upgrade() {
     let (head, rest) = echo("1.51", "plain", "Transfer-Encoding: chunked\r\n", &bed);
     assert!(head.starts_with("HTTP/1.0 200 OK\r\n"), "{head}");
     assert_eq!(rest, framed);
+}
+
+#[test]
+fn privileged_bodies_are_read_and_refused_as_by_go() {
+    let bed = Bed::new();
+    for (body, status, message) in [
+        ("null", 400, "config cannot be empty in order to create a container"),
+        (r#"{"image":"busybox","hostconfig":{"MEMORY":1}}"#, 400, "Minimum memory limit allowed is 6MB"),
+        (
+            r#"{"Image":"busybox","HostConfig":{"Memory":"x"}}"#,
+            400,
+            "invalid JSON: json: cannot unmarshal string into Go struct field .HostConfig.Memory of type int64",
+        ),
+        (
+            r#"{"Image":"busybox","HostConfig":{"Binds":["a:b:c:d"]}}"#,
+            500,
+            "invalid volume specification: 'a:b:c:d'",
+        ),
+        (
+            r#"{"Image":"busybox","HostConfig":{"SecurityOpt":["bad"]}}"#,
+            500,
+            r#"invalid --security-opt 1: "bad""#,
+        ),
+        (
+            r#"{"Image":"busybox","HostConfig":{"StorageOpt":{"size":"1g"}}}"#,
+            500,
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+        ),
+        (
+            r#"{"Image":"busybox","HostConfig":{"PidMode":"container:nosuch"}}"#,
+            400,
+            "No such container: nosuch",
+        ),
+    ] {
+        let answer = ask(&bed, "POST", "/containers/create", body);
+        let want = serde_json::json!({ "message": message }).to_string();
+        assert_eq!((answer.status, answer.body.trim_end()), (status, want.as_str()), "{body}");
+    }
+}
+
+#[test]
+fn privileged_a_websocket_carries_bytes_both_ways() {
+    let bed = Bed::new();
+    let spec =
+        r#"{"Image":"busybox","Cmd":["sh","-c","cat; echo done >&2"],"OpenStdin":true,"StdinOnce":true}"#;
+    assert_eq!(ask(&bed, "POST", "/containers/create?name=socket", spec).status, 201);
+    let mut stream = connect(&bed);
+    write!(
+        stream,
+        "GET /containers/socket/attach/ws?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: d\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .expect("send");
+    let head = read_until(&mut stream, b"\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+    assert_eq!(ask(&bed, "POST", "/containers/socket/start", "").status, 204);
+    // Masked with zeros: text, and a ping.
+    stream.write_all(b"\x81\x86\0\0\0\0typed\n").expect("send");
+    let mut echoed = [0; 8];
+    stream.read_exact(&mut echoed).expect("receive");
+    assert_eq!(&echoed, b"\x82\x06typed\n");
+    stream.write_all(b"\x89\x82\0\0\0\0hi").expect("send");
+    let mut pong = [0; 4];
+    stream.read_exact(&mut pong).expect("receive");
+    assert_eq!(&pong, b"\x8a\x02hi");
+    assert_eq!(ask(&bed, "POST", "/containers/socket/kill", "").status, 204);
+    let mut end = Vec::new();
+    stream.read_to_end(&mut end).expect("receive");
+    assert!(end.ends_with(b"\x88\x02\x03\xe8"), "{end:?}");
 }
 
 #[test]

@@ -6,11 +6,12 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use hyper::upgrade::OnUpgrade;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::watch;
 use types::{Error, Result};
 use wire::ApiVersion;
 
-use crate::go_json::syntax_error;
+use crate::go_json::{Body, conform, syntax_error};
 use crate::query::Query;
 use crate::request_body::RequestBody;
 use crate::routes::Route;
@@ -49,22 +50,20 @@ impl Call {
     }
 
     /// Reads a JSON body; a missing one is `T::default()`, as in Docker's `httputils.ReadJSON`.
-    pub(crate) async fn json<T: DeserializeOwned + Default>(&mut self) -> Result<T> {
+    pub(crate) async fn json<T: DeserializeOwned + Default>(&mut self, body: &Body) -> Result<T> {
         if self.body.is_empty() {
             return Ok(T::default());
         }
-        self.check_json()?;
-        let text = read_limited(&mut self.body, JSON_MAX_BYTES).await?;
-        decode_json(&text)
+        self.required_json(body).await
     }
 
     /// Reads a JSON body that must be there.
-    pub(crate) async fn required_json<T: DeserializeOwned>(&mut self) -> Result<T> {
+    pub(crate) async fn required_json<T: DeserializeOwned + Default>(&mut self, body: &Body) -> Result<T> {
         if !self.body.is_empty() {
             self.check_json()?;
         }
         let text = read_limited(&mut self.body, JSON_MAX_BYTES).await?;
-        decode_json(&text)
+        decode_json(&text, body)
     }
 
     fn check_json(&self) -> Result<()> {
@@ -91,30 +90,39 @@ async fn read_limited(body: &mut RequestBody, limit: usize) -> Result<Bytes> {
     Ok(whole.into())
 }
 
-/// Decodes one JSON value with Docker's error texts.
-pub(crate) fn decode_json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    if text.iter().all(u8::is_ascii_whitespace) {
-        return Err(Error::invalid("invalid JSON: got EOF while reading request body"));
-    }
-    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<T>();
-    let first = match values.next() {
+/// Decodes one JSON value as Go would, with Docker's error texts. `null` is Go's zero value.
+pub(crate) fn decode_json<T: DeserializeOwned + Default>(text: &[u8], body: &Body) -> Result<T> {
+    let invalid = |words: String| Error::invalid(format!("invalid JSON: {words}"));
+    let nothing = || invalid("got EOF while reading request body".to_owned());
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
+    let mut first = match values.next() {
         Some(Ok(value)) => value,
         Some(Err(e)) => {
-            let words = syntax_error(text).unwrap_or_else(|| format!("json: cannot unmarshal: {e}"));
-            return Err(Error::invalid(format!("invalid JSON: {words}")).with_source(e));
+            let words = syntax_error(text).unwrap_or_else(|| e.to_string());
+            return Err(invalid(words).with_source(e));
         }
-        None => return Err(Error::invalid("invalid JSON: got EOF while reading request body")),
+        None => return Err(nothing()),
     };
-    if text[values.byte_offset()..].iter().all(u8::is_ascii_whitespace) {
-        Ok(first)
-    } else {
-        Err(Error::invalid("unexpected content after JSON"))
+    if first.is_null() {
+        return Ok(T::default());
     }
+    conform(&mut first, &body.go, body.name).map_err(invalid)?;
+    if !text[values.byte_offset()..].iter().all(u8::is_ascii_whitespace) {
+        return Err(Error::invalid("unexpected content after JSON"));
+    }
+    serde_json::from_value(first).map_err(|e| invalid(format!("json: cannot unmarshal: {e}")).with_source(e))
 }
 
 #[cfg(test)]
 mod tests {
+    use wire::exec::ExecStart;
+
     use super::*;
+    use crate::go_json::EXEC_START;
+
+    fn decode(text: &str) -> Result<ExecStart> {
+        decode_json(text.as_bytes(), &EXEC_START)
+    }
 
     #[test]
     fn json_errors_are_dockers() {
@@ -124,13 +132,29 @@ mod tests {
             ("{bad", "invalid JSON: invalid character 'b' looking for beginning of object key string"),
             ("{\"id\":", "invalid JSON: unexpected EOF"),
             ("{} {}", "unexpected content after JSON"),
+            (
+                r#"{"Tty":"yes"}"#,
+                "invalid JSON: json: cannot unmarshal string into Go struct field ExecStartOptions.Tty of type bool",
+            ),
+            (
+                "[]",
+                "invalid JSON: json: cannot unmarshal array into Go value of type container.ExecStartOptions",
+            ),
         ] {
-            let got = decode_json::<wire::exec::ExecStart>(text.as_bytes()).unwrap_err();
+            let got = decode(text).unwrap_err();
             assert_eq!(got.message, want, "{text:?}");
             assert_eq!(got.kind, types::ErrorKind::InvalidArgument);
         }
-        let wrong = decode_json::<wire::exec::ExecStart>(br#"{"Tty":"yes"}"#).unwrap_err();
-        assert!(wrong.message.starts_with("invalid JSON: json: cannot unmarshal: "), "{wrong}");
-        assert!(decode_json::<wire::exec::ExecStart>(b"{\"Tty\":true}\n").unwrap().tty);
+    }
+
+    #[test]
+    fn names_need_no_case_and_null_is_nothing() {
+        for text in ["{\"Tty\":true}\n", r#"{"tty":true}"#, r#"{"Tty":false,"TTY":true,"Nosuch":5}"#] {
+            assert!(decode(text).unwrap().tty, "{text}");
+        }
+        for text in ["null", "{}", r#"{"Tty":null,"ConsoleSize":null}"#] {
+            assert_eq!(decode(text).unwrap(), ExecStart::default(), "{text}");
+        }
+        assert_eq!(decode(r#"{"ConsoleSize":[5]}"#).unwrap().console_size, Some([5, 0]));
     }
 }

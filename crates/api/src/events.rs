@@ -11,7 +11,7 @@ use crate::reply::{self, Result};
 
 /// `GET /events`
 pub(crate) async fn events(call: Call) -> Result {
-    let (since, until) = (call.query.time("since")?, call.query.time("until")?);
+    let (since, until) = (call.query.event_time("since")?, call.query.event_time("until")?);
     if let (Some(since), Some(until)) = (since, until)
         && until < since
     {

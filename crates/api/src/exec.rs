@@ -9,12 +9,13 @@ use wire::exec as body;
 
 use crate::call::Call;
 use crate::containers::terminal_size;
+use crate::go_json::{EXEC, EXEC_START};
 use crate::hijack::{self, Content, Source};
 use crate::reply::{self, Result};
 
 /// `POST /containers/{id}/exec`
 pub(crate) async fn create(mut call: Call) -> Result {
-    let asked: body::ExecCreate = call.json().await?;
+    let asked: body::ExecCreate = call.json(&EXEC).await?;
     if asked.cmd.is_empty() {
         return Err(Error::invalid("No exec command specified"));
     }
@@ -37,7 +38,7 @@ pub(crate) async fn create(mut call: Call) -> Result {
 
 /// `POST /exec/{id}/start`
 pub(crate) async fn start(mut call: Call) -> Result {
-    let asked: body::ExecStart = call.json().await?;
+    let asked: body::ExecStart = call.json(&EXEC_START).await?;
     let console_size = asked.console_size.filter(|_| call.version.since(42));
     if console_size.is_some() && !asked.tty {
         return Err(Error::invalid("console size is only supported when --tty is enabled"));

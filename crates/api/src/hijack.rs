@@ -86,6 +86,16 @@ pub(crate) fn hijack(call: Call, is_stdin: bool, content_type: HeaderValue, sour
     }
 }
 
+/// What an attachment is told that cannot be: text, and the end of the connection.
+pub(crate) fn refused(error: &types::Error) -> Reply {
+    tracing::debug!("attach: {error}");
+    let text = format!("{}\r\n", error.message);
+    let status = reply::status_of(error.kind);
+    let mut reply = reply::bytes(status, HeaderValue::from_static(wire::RAW_STREAM), text);
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
+}
+
 async fn upgraded(upgrade: OnUpgrade, is_stdin: bool, source: Source) -> io::Result<()> {
     let client = upgrade.await.map_err(io::Error::other)?;
     // The bare socket costs one copy less per byte than hyper's wrapping of it.

@@ -13,13 +13,14 @@ use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use http::header::HeaderValue;
 use tokio_util::io::StreamReader;
-use types::{Error, Platform};
+use types::{Error, ErrorKind, Platform};
 use wire::ProgressLine;
 use wire::image as body;
 use wire::progress::ProgressDetail;
 use wire::system::AuthConfig;
 
 use crate::call::Call;
+use crate::go_json::AUTH;
 use crate::render;
 use crate::reply::{self, Result};
 use crate::request_body::RequestBody;
@@ -62,6 +63,10 @@ pub(crate) async fn history(call: Call) -> Result {
 
 /// `POST /images/{name}/tag`
 pub(crate) async fn tag(call: Call) -> Result {
+    if call.query.text("repo").is_empty() {
+        // No name: Docker does nothing, and says that it went well.
+        return Ok(reply::empty(StatusCode::OK));
+    }
     call.parts.images.tag(&call.name, call.query.text("repo"), call.query.text("tag")).await?;
     Ok(reply::empty(StatusCode::CREATED))
 }
@@ -142,7 +147,11 @@ pub(crate) async fn push(call: Call) -> Result {
 
 /// `POST /auth`
 pub(crate) async fn auth(mut call: Call) -> Result {
-    let auth: AuthConfig = call.required_json().await?;
+    // Unlike the others, Docker decodes this one by itself, and calls a bad one an error of its own.
+    let auth: AuthConfig = call.required_json(&AUTH).await.map_err(|error| {
+        let words = error.message.strip_prefix("invalid JSON: ").unwrap_or(&error.message);
+        Error { kind: ErrorKind::Internal, message: words.to_owned(), source: error.source }
+    })?;
     let server = auth.server_address.clone();
     let token = call.parts.images.log_in(&server, credentials_of(auth)).await?;
     reply::json(&serde_json::json!({ "Status": "Login Succeeded", "IdentityToken": token }))

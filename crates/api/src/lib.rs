@@ -31,6 +31,7 @@ mod routes;
 mod server;
 mod system;
 mod volumes;
+mod websocket;
 
 pub use listen::{ListenError, Listener, Ownership};
 pub use reply::status_of;

@@ -5,6 +5,7 @@ use http::StatusCode;
 use wire::network as body;
 
 use crate::call::Call;
+use crate::go_json::{CONNECT, DISCONNECT, NETWORK};
 use crate::render;
 use crate::reply::{self, Result};
 
@@ -32,7 +33,7 @@ pub(crate) async fn remove(call: Call) -> Result {
 
 /// `POST /networks/create`
 pub(crate) async fn create(mut call: Call) -> Result {
-    let asked: body::NetworkCreate = call.required_json().await?;
+    let asked: body::NetworkCreate = call.required_json(&NETWORK).await?;
     let ipam = asked.ipam.unwrap_or_default();
     let pool = |of: body::IpamConfig| IpamPool {
         subnet: of.subnet,
@@ -64,7 +65,7 @@ pub(crate) async fn create(mut call: Call) -> Result {
 
 /// `POST /networks/{id}/connect`
 pub(crate) async fn connect(mut call: Call) -> Result {
-    let asked: body::NetworkConnect = call.required_json().await?;
+    let asked: body::NetworkConnect = call.required_json(&CONNECT).await?;
     let want = asked.endpoint_config.unwrap_or_default();
     call.parts.containers.connect(&asked.container, &call.name, want).await?;
     Ok(reply::empty(StatusCode::OK))
@@ -72,7 +73,7 @@ pub(crate) async fn connect(mut call: Call) -> Result {
 
 /// `POST /networks/{id}/disconnect`
 pub(crate) async fn disconnect(mut call: Call) -> Result {
-    let asked: body::NetworkDisconnect = call.required_json().await?;
+    let asked: body::NetworkDisconnect = call.required_json(&DISCONNECT).await?;
     call.parts.containers.disconnect(&asked.container, &call.name, asked.force).await?;
     Ok(reply::empty(StatusCode::OK))
 }

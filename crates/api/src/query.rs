@@ -72,6 +72,11 @@ impl Query {
         engine::parse_time(text)
             .map_err(|_| Error::internal(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
     }
+
+    /// The same for events, where 0 is the beginning of 1970.
+    pub(crate) fn event_time(&self, name: &str) -> Result<Option<Timestamp>> {
+        if self.text(name) == "0" { Ok(Some(Timestamp(0))) } else { self.time(name) }
+    }
 }
 
 /// Undoes percent-encoding; in a query `+` is a space.
@@ -98,6 +103,19 @@ pub(crate) fn decode(text: &str, plus: bool) -> Cow<'_, str> {
         at += 1;
     }
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// Percent-encodes a path.
+pub(crate) fn encode(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
+            _ if b"-._~/:@!$&'()*+,;=".contains(&byte) => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -137,5 +155,6 @@ mod tests {
         assert_eq!(query.text("x"), "1");
         assert_eq!(query.all("x"), ["1", "2"]);
         assert_eq!(decode("a+b%20c", false), "a+b c");
+        assert_eq!(encode("/a b/ü:1"), "/a%20b/%C3%BC:1");
     }
 }

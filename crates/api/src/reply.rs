@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
@@ -86,6 +86,21 @@ pub(crate) fn error(error: &Error) -> Reply {
     let body = ErrorBody { message: error.message.clone() };
     // A body of one string cannot fail to serialise.
     bytes(status, JSON, line(&body).unwrap_or_default())
+}
+
+/// An error as text, for those who cannot read JSON.
+pub(crate) fn plain_error(status: StatusCode, message: &str) -> Reply {
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    let mut reply = bytes(status, text, format!("{message}\n"));
+    reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    reply
+}
+
+/// 301.
+pub(crate) fn moved(to: &str) -> Result {
+    let mut reply = empty(StatusCode::MOVED_PERMANENTLY);
+    reply.headers_mut().insert(LOCATION, HeaderValue::try_from(to).map_err(Error::internal)?);
+    Ok(reply)
 }
 
 /// A body that is sent as it comes; each chunk is flushed before the next is awaited.

@@ -4,15 +4,15 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use http::header::{HeaderValue, SERVER};
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::watch;
-use types::{Error, Result};
+use types::Error;
 use wire::ApiVersion;
 
 use crate::call::Call;
-use crate::query::{Query, decode};
+use crate::query::{Query, decode, encode};
 use crate::reply::{self, Reply};
 use crate::request_body::RequestBody;
 use crate::routes::{Route, routes};
@@ -29,24 +29,51 @@ fn split_version(path: &str) -> (Option<&str>, &str) {
     versioned().map_or((None, path), |(version, rest)| (Some(version), rest))
 }
 
-/// Docker's answer to a version it does not speak.
-fn check_version(text: Option<&str>) -> Result<ApiVersion> {
+/// A version that is not spoken.
+#[derive(Debug, PartialEq, Eq)]
+enum Refused {
+    /// Told as text: a client that old knows no JSON errors.
+    TooOld(String),
+    /// Told as JSON.
+    TooNew(String),
+}
+
+/// The version that a prefix asks for. Docker compares numbers from the left, as many as there are: `1.050` and `1.50.7`
+/// are fine, `1` is too old.
+fn check_version(text: Option<&str>) -> Result<ApiVersion, Refused> {
     let Some(text) = text else { return Ok(ApiVersion::MAX) };
-    let version: ApiVersion =
-        text.parse().map_err(|_| Error::invalid(format!("invalid API version: {text}")))?;
-    if version < ApiVersion::MIN {
-        return Err(Error::invalid(format!(
-            "client version {text} is too old. Minimum supported API version is {}, please upgrade your client to a newer version",
-            ApiVersion::MIN
+    let (min, max) = (ApiVersion::MIN, ApiVersion::MAX);
+    let mut numbers: Vec<u64> = text.split('.').map(|part| part.parse().unwrap_or(0)).collect();
+    while numbers.len() > 1 && numbers.last() == Some(&0) {
+        numbers.pop();
+    }
+    let limit = |version: ApiVersion| vec![1, u64::from(version.minor())];
+    if numbers < limit(min) {
+        return Err(Refused::TooOld(format!(
+            "client version {text} is too old. Minimum supported API version is {min}, please upgrade your client to a newer version"
         )));
     }
-    if version > ApiVersion::MAX {
-        return Err(Error::invalid(format!(
-            "client version {text} is too new. Maximum supported API version is {}",
-            ApiVersion::MAX
-        )));
+    let minor = numbers.get(1).and_then(|minor| u16::try_from(*minor).ok());
+    match minor {
+        Some(minor) if numbers <= limit(max) => Ok(ApiVersion::new(minor)),
+        _ => Err(Refused::TooNew(format!(
+            "client version {text} is too new. Maximum supported API version is {max}"
+        ))),
     }
-    Ok(version)
+}
+
+/// The path without empty segments, `.` and `..`; a slash at the end stays. Docker redirects to it.
+fn clean(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            other => segments.push(other),
+        }
+    }
+    let end = if path.ends_with('/') && !segments.is_empty() { "/" } else { "" };
+    format!("/{}{end}", segments.join("/"))
 }
 
 /// The route of a method and a path without version, and the name in the path.
@@ -109,12 +136,21 @@ async fn dispatch(
     upgrade: Option<OnUpgrade>,
 ) -> reply::Result {
     let path = decode(head.uri.path(), false).into_owned();
+    let cleaned = clean(&path);
+    if cleaned != path {
+        let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        return reply::moved(&format!("{}{query}", encode(&cleaned)));
+    }
     let (version, rest) = split_version(&path);
     if head.method == Method::OPTIONS {
-        return Ok(reply::empty(http::StatusCode::OK));
+        return Ok(reply::empty(StatusCode::OK));
     }
     let (route, name) = find(&head.method, rest).ok_or_else(|| Error::not_found("page not found"))?;
-    let version = check_version(version)?;
+    let version = match check_version(version) {
+        Ok(version) => version,
+        Err(Refused::TooOld(why)) => return Ok(reply::plain_error(StatusCode::BAD_REQUEST, &why)),
+        Err(Refused::TooNew(why)) => return Err(Error::invalid(why)),
+    };
     tracing::debug!(method = %head.method, path, "request");
     let call = Call {
         parts,
@@ -157,17 +193,36 @@ mod tests {
     }
 
     #[test]
-    fn versions_out_of_range_are_refused_in_dockers_words() {
-        assert_eq!(check_version(None).unwrap(), ApiVersion::MAX);
-        assert_eq!(check_version(Some("1.24")).unwrap(), ApiVersion::MIN);
-        for (text, want) in [
-            ("1.99", "client version 1.99 is too new. Maximum supported API version is 1.51"),
-            (
-                "1.12",
-                "client version 1.12 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version",
-            ),
+    fn versions_are_read_and_refused_as_by_docker() {
+        for (text, minor) in
+            [(None, 51), (Some("1.24"), 24), (Some("1.051"), 51), (Some("1.50.7"), 50), (Some("1.24.9"), 24)]
+        {
+            assert_eq!(check_version(text), Ok(ApiVersion::new(minor)), "{text:?}");
+        }
+        let old = "is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version";
+        for text in ["1", "1.", "0.5", "1.23", "1.12"] {
+            let want = Refused::TooOld(format!("client version {text} {old}"));
+            assert_eq!(check_version(Some(text)), Err(want));
+        }
+        for text in ["2", "1.52", "1.51.1", "1.99999999", "7.1"] {
+            let want = format!("client version {text} is too new. Maximum supported API version is 1.51");
+            assert_eq!(check_version(Some(text)), Err(Refused::TooNew(want)));
+        }
+    }
+
+    #[test]
+    fn paths_are_cleaned_as_gos() {
+        for (path, want) in [
+            ("/info", "/info"),
+            ("//info", "/info"),
+            ("/containers//json", "/containers/json"),
+            ("/containers/../info", "/info"),
+            ("/networks/", "/networks/"),
+            ("/a/./b//", "/a/b/"),
+            ("/", "/"),
+            ("/..", "/"),
         ] {
-            assert_eq!(check_version(Some(text)).unwrap_err().message, want);
+            assert_eq!(clean(path), want, "{path}");
         }
     }
 

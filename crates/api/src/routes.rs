@@ -90,7 +90,7 @@ static ROUTES: [Route; 108] = [
     change!(POST, "/containers/create", Works, containers::create),
     ask!(GET, "/containers/json", Works, containers::list),
     change!(POST, "/containers/prune", Works, containers::prune),
-    ask!(GET, "/containers/{id}/attach/ws", NotYet, not_built),
+    ask!(GET, "/containers/{id}/attach/ws", Works, containers::attach_ws),
     ask!(GET, "/containers/{id}/archive", Works, containers::archive_get),
     ask!(HEAD, "/containers/{id}/archive", Works, containers::archive_head),
     ask!(PUT, "/containers/{id}/archive", Works, containers::archive_put),

@@ -14,6 +14,10 @@ use crate::volumes::volume;
 /// Which builder the daemon has by default: 1 is the classic one, 2 BuildKit. With 1 `docker build` asks `/build`.
 const BUILDER_VERSION: HeaderValue = HeaderValue::from_static("1");
 
+/// What `POST /build/prune` may be asked for (moby `builder-next`).
+const BUILD_CACHE_FILTERS: &[&str] =
+    &["description", "id", "inuse", "parent", "private", "shared", "type", "unused-for", "until"];
+
 fn ping_reply(text: &'static str) -> Reply {
     let mut reply = reply::bytes(StatusCode::OK, HeaderValue::from_static("text/plain; charset=utf-8"), text);
     let headers = reply.headers_mut();
@@ -79,7 +83,28 @@ pub(crate) async fn df(call: Call) -> Result {
 }
 
 /// `POST /build/prune`: there is no builder yet, so there is never anything to free.
-pub(crate) async fn build_prune(_: Call) -> Result {
+pub(crate) async fn build_prune(call: Call) -> Result {
+    let prefix =
+        |error: Error| Error { message: format!("failed to prune build cache: {}", error.message), ..error };
+    let filters = call.query.filters()?;
+    for name in ["keep-storage", "reserved-space", "max-used-space", "min-free-space"] {
+        let text = call.query.text(name);
+        if !text.is_empty() && text.parse::<i64>().is_err() {
+            return Err(Error::invalid(format!(
+                "{name} is in bytes and expects an integer, got {text}: strconv.Atoi: parsing {text:?}: invalid syntax"
+            )));
+        }
+    }
+    filters.accept_only(BUILD_CACHE_FILTERS).map_err(prefix)?;
+    match filters.get("until") {
+        [] => {}
+        [until] => drop(engine::parse_time(until).map_err(|error| {
+            let expects = "\"until\" filter expects a duration (e.g., '24h') or a timestamp";
+            prefix(Error { message: format!("{expects}: {}", error.message), ..error })
+        })?),
+        _ => return Err(prefix(Error::invalid("filters expect only one value"))),
+    }
+    call.parts.events.publish("builder", "prune", "", [("reclaimed".to_owned(), "0".to_owned())].into());
     reply::json(&wire::image::BuildCachePruned::default())
 }
 

@@ -6,6 +6,7 @@ use types::Error;
 use wire::volume as body;
 
 use crate::call::Call;
+use crate::go_json::VOLUME;
 use crate::reply::{self, Result};
 
 /// One volume as Docker shows it.
@@ -38,7 +39,7 @@ pub(crate) async fn inspect(call: Call) -> Result {
 
 /// `POST /volumes/create`
 pub(crate) async fn create(mut call: Call) -> Result {
-    let asked: body::VolumeCreate = call.json().await?;
+    let asked: body::VolumeCreate = call.json(&VOLUME).await?;
     if asked.cluster_volume_spec.is_some() {
         return Err(Error::not_implemented("cluster volumes are not implemented"));
     }

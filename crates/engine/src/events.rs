@@ -97,7 +97,10 @@ impl Events {
             Some(from) => history.iter().filter(|e| e.time >= from).cloned().collect(),
             None => VecDeque::new(),
         };
-        Ok(Subscription { past, receiver, until, filters })
+        // As Docker: nothing follows what is over at 1970, but nothing remembered is later either.
+        let only_past = until.is_some_and(|until| until <= Timestamp::now());
+        let until = until.filter(|until| until.0 > 0);
+        Ok(Subscription { past, receiver, until, only_past, filters, is_slow: false })
     }
 
     /// How many listen, for `info`.
@@ -112,7 +115,11 @@ pub struct Subscription {
     past: VecDeque<Arc<Event>>,
     receiver: broadcast::Receiver<Arc<Event>>,
     until: Option<Timestamp>,
+    /// Nothing but what is remembered.
+    only_past: bool,
     filters: Filters,
+    /// It has lost events, and that was said.
+    is_slow: bool,
 }
 
 impl Subscription {
@@ -121,6 +128,7 @@ impl Subscription {
         loop {
             let event = match self.past.pop_front() {
                 Some(event) => event,
+                None if self.only_past => return None,
                 None => self.live().await?,
             };
             if self.until.is_some_and(|until| event.time > until) {
@@ -148,7 +156,10 @@ impl Subscription {
             match received {
                 Ok(event) => return Some(event),
                 Err(broadcast::error::RecvError::Lagged(lost)) => {
-                    tracing::warn!(lost, "an events client is too slow");
+                    // Once for each client: one that sleeps would fill the log otherwise.
+                    if !std::mem::replace(&mut self.is_slow, true) {
+                        tracing::warn!(lost, "an events client is too slow, and misses events");
+                    }
                 }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }

@@ -22,6 +22,11 @@ impl ApiVersion {
         Self(minor)
     }
 
+    /// The second number.
+    pub const fn minor(self) -> u16 {
+        self.0
+    }
+
     /// Whether fields and behaviour that came with `1.minor` are there.
     pub const fn since(self, minor: u16) -> bool {
         self.0 >= minor

@@ -9,11 +9,12 @@ use wire::ApiVersion;
 use wire::container::{ContainerCreated, NetworkingConfig};
 
 use crate::call::Call;
+use crate::go_json::CREATE;
 use crate::reply::{self, Result};
 
 /// The body: the config's own fields beside two objects. Without any of its own fields there is no config.
 #[derive(Deserialize, Default)]
-struct CreateBody {
+pub(super) struct CreateBody {
     #[serde(rename = "HostConfig", default)]
     host_config: Option<HostConfig>,
     #[serde(rename = "NetworkingConfig", default)]
@@ -24,11 +25,8 @@ struct CreateBody {
 
 /// `POST /containers/create`
 pub(crate) async fn create(mut call: Call) -> Result {
-    let body: CreateBody = call.required_json().await?;
-    let config = match body.config.is_empty() {
-        true => None,
-        false => Some(serde_json::from_value::<Config>(Value::Object(body.config)).map_err(wrong_type)?),
-    };
+    let mut body: CreateBody = call.required_json(&CREATE).await?;
+    let config = body.take_config()?;
     let endpoints = body.networking_config.unwrap_or_default().endpoints_config;
     let mut request = CreateRequest {
         name: call.query.text("name").to_owned(),
@@ -47,8 +45,16 @@ pub(crate) async fn create(mut call: Call) -> Result {
     reply::json_with(StatusCode::CREATED, &ContainerCreated { id: created.id.into(), warnings })
 }
 
-fn wrong_type(e: serde_json::Error) -> Error {
-    Error::invalid(format!("invalid JSON: json: cannot unmarshal: {e}")).with_source(e)
+impl CreateBody {
+    /// The config, if a member of it is there.
+    pub(super) fn take_config(&mut self) -> types::Result<Option<Config>> {
+        let members = std::mem::take(&mut self.config);
+        if members.is_empty() {
+            return Ok(None);
+        }
+        let wrong = |e| Error::invalid(format!("invalid JSON: json: cannot unmarshal: {e}")).with_source(e);
+        serde_json::from_value(Value::Object(members)).map(Some).map_err(wrong)
+    }
 }
 
 fn platform(call: &Call) -> types::Result<Option<Platform>> {
@@ -194,8 +200,12 @@ mod tests {
 
     #[test]
     fn a_body_without_a_config_has_none() {
-        let body: CreateBody = crate::call::decode_json(br#"{"HostConfig":{"Memory":5}}"#).unwrap();
-        assert!(body.config.is_empty());
-        assert_eq!(body.host_config.unwrap().resources.memory, 5);
+        for (text, has_config) in
+            [(r#"{"HostConfig":{"Memory":5}}"#, false), (r#"{"hostconfig":{"MEMORY":5},"image":"x"}"#, true)]
+        {
+            let mut body: CreateBody = crate::call::decode_json(text.as_bytes(), &CREATE).unwrap();
+            assert_eq!(body.take_config().unwrap().is_some(), has_config, "{text}");
+            assert_eq!(body.host_config.unwrap().resources.memory, 5, "{text}");
+        }
     }
 }

@@ -7,9 +7,11 @@ use engine::images::ImportRequest;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Serialize;
-use types::{Config, Error};
+use types::Error;
 
+use super::create::CreateBody;
 use crate::call::Call;
+use crate::go_json::CREATE;
 use crate::images::{reader, tar_reply};
 use crate::reply::{self, Reply, Result};
 
@@ -106,7 +108,8 @@ struct CommitBody {
 /// `POST /commit`
 pub(crate) async fn commit(mut call: Call) -> Result {
     // Docker reads a body that is there, `null` and all.
-    let config: Option<Config> = call.json().await?;
+    let mut body: CreateBody = call.json(&CREATE).await?;
+    let config = body.take_config()?;
     let query = &call.query;
     let request = CommitRequest {
         container: query.text("container").to_owned(),

@@ -1,9 +1,11 @@
 //! `/containers`: parse, call the engine, render.
 
+mod attach_ws;
 mod create;
 mod files;
 mod streams;
 
+pub(crate) use attach_ws::attach_ws;
 pub(crate) use create::create;
 pub(crate) use files::{archive_get, archive_head, archive_put, commit, export};
 pub(crate) use streams::{attach, logs, stats, wait};
@@ -14,6 +16,7 @@ use types::{Error, ErrorKind};
 use wire::container as body;
 
 use crate::call::Call;
+use crate::go_json::{ANYTHING, UPDATE};
 use crate::render;
 use crate::reply::{self, Result};
 
@@ -54,7 +57,7 @@ pub(crate) async fn changes(call: Call) -> Result {
 /// `POST /containers/{id}/start`
 pub(crate) async fn start(mut call: Call) -> Result {
     // A body was how Docker before 1.22 was told about the host; newer versions refuse more than `{}`.
-    let given: Option<serde_json::Value> = call.json().await.unwrap_or_default();
+    let given: Option<serde_json::Value> = call.json(&ANYTHING).await.unwrap_or_default();
     if given.is_some_and(|value| value.as_object().is_none_or(|map| !map.is_empty())) {
         return Err(Error::invalid(
             "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
@@ -107,7 +110,7 @@ pub(crate) async fn rename(call: Call) -> Result {
 
 /// `POST /containers/{id}/update`
 pub(crate) async fn update(mut call: Call) -> Result {
-    let asked: body::ContainerUpdate = call.json().await?;
+    let asked: body::ContainerUpdate = call.json(&UPDATE).await?;
     let mut resources = asked.resources;
     if call.version.before(40) {
         resources.pids_limit = None;

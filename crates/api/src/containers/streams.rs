@@ -13,8 +13,12 @@ use crate::hijack::{self, Content, Source};
 use crate::render;
 use crate::reply::{self, Result};
 
-/// `POST /containers/{id}/attach`
+/// `POST /containers/{id}/attach`. An error comes in the form of the stream, as from Docker.
 pub(crate) async fn attach(call: Call) -> Result {
+    Ok(try_attach(call).await.unwrap_or_else(|error| hijack::refused(&error)))
+}
+
+async fn try_attach(call: Call) -> Result {
     let query = &call.query;
     let request = AttachRequest {
         logs: query.flag("logs"),
@@ -37,6 +41,8 @@ pub(crate) async fn logs(call: Call) -> Result {
     if !stdout && !stderr {
         return Err(Error::invalid("Bad parameters: you must choose at least one stream"));
     }
+    // Before the times, which may be wrong, too.
+    call.parts.containers.must_exist(&call.name)?;
     let request = LogsRequest {
         stdout,
         stderr,

@@ -4,15 +4,24 @@ use supervisor::Attach;
 use types::{Error, Result};
 
 use super::request::{AttachRequest, LogsRequest};
+use super::state::Status;
 use super::view::Attached;
 use super::{Containers, Request, ask};
 
 impl Containers {
     /// Attaches to its stdio. When it does not run, the stream is quiet until it is started.
     pub async fn attach(&self, name: &str, request: AttachRequest) -> Result<Attached> {
+        let detach_keys = detach_keys(request.detach_keys.as_deref())?;
         let handle = self.find(name)?;
         let record = handle.record();
-        let detach_keys = detach_keys(request.detach_keys.as_deref())?;
+        let refused = match record.state.status() {
+            Status::Paused => Some("is paused, unpause the container before attach"),
+            Status::Restarting => Some("is restarting, wait until the container is running"),
+            _ => None,
+        };
+        if let Some(why) = refused {
+            return Err(Error::conflict(format!("container {name} {why}")));
+        }
         let tty = record.config.tty;
         let history = if request.logs {
             let logs =

@@ -30,6 +30,7 @@ impl Containers {
         let mut config =
             config.ok_or_else(|| Error::invalid("config cannot be empty in order to create a container"))?;
         let mut warnings = validate::create(&config, &mut host_config, &shared.host.validate)?;
+        must_have_donors(shared, &host_config)?;
         let image = shared.images.resolve(&config.image, platform.as_ref()).await?;
         if platform.is_none() && !image.platform.runs_on(&types::Platform::host()) {
             warnings.push(format!(
@@ -44,12 +45,6 @@ impl Containers {
         let log = &host_config.log_config;
         supervisor::log::validate(&log.driver, log.config.as_ref().unwrap_or(&BTreeMap::new()))
             .map_err(Error::invalid)?;
-        if log.config.iter().flatten().any(|(option, value)| option == "mode" && value == "non-blocking") {
-            warnings.push(
-                "The log mode non-blocking is not implemented: output waits for the log, and none is lost"
-                    .to_owned(),
-            );
-        }
         let id = ContainerId::from_bytes(random::bytes()?);
         let name = reserve_name(shared, &name, &id)?;
         let reserved = Reserved { shared, name: name.clone(), id: id.clone(), kept: false };
@@ -138,6 +133,16 @@ fn reserve_name(shared: &Arc<Shared>, wanted: &str, id: &ContainerId) -> Result<
     // A thousand containers may have used up the words; an id never collides.
     shared.table().reserve(id.short(), id)?;
     Ok(id.short().to_owned())
+}
+
+/// The containers whose namespaces are to be shared. 400, not 404: a client would take 404 for a missing image.
+fn must_have_donors(shared: &Shared, host: &HostConfig) -> Result<()> {
+    for donor in
+        [&host.pid_mode, &host.ipc_mode].into_iter().filter_map(|mode| mode.strip_prefix("container:"))
+    {
+        shared.table().find(donor).map_err(|error| Error::invalid(error.message))?;
+    }
+    Ok(())
 }
 
 /// `--volumes-from x[:ro]`.

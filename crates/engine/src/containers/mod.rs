@@ -135,6 +135,11 @@ impl Containers {
         self.0.table().find(name)
     }
 
+    /// Fails unless there is such a container.
+    pub fn must_exist(&self, name: &str) -> Result<()> {
+        self.find(name).map(drop)
+    }
+
     /// All handles.
     fn handles(&self) -> Vec<Handle> {
         self.0.table().all()

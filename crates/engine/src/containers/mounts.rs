@@ -12,9 +12,9 @@ use super::view::MountPoint;
 
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 
-/// Reads one of `Binds`. `driver` is the volume driver for names.
+/// Reads one of `Binds`. `driver` is the volume driver for names. That a wrong one is a 500 is Docker's.
 pub(crate) fn parse_bind(raw: &str, driver: &str) -> Result<MountRecord> {
-    let invalid = || Error::invalid(format!("invalid volume specification: '{raw}'"));
+    let invalid = || Error::internal(format!("invalid volume specification: '{raw}'"));
     if raw.matches(':').count() > 2 {
         return Err(invalid());
     }
@@ -33,15 +33,15 @@ pub(crate) fn parse_bind(raw: &str, driver: &str) -> Result<MountRecord> {
     if target.is_empty() {
         return Err(invalid());
     }
-    let modes = Mode::parse(mode).ok_or_else(|| Error::invalid(format!("invalid mode: {mode}")))?;
+    let modes = Mode::parse(mode).ok_or_else(|| Error::internal(format!("invalid mode: {mode}")))?;
     let kind = if source.starts_with('/') { "bind" } else { "volume" };
     let destination = clean_target(target).map_err(|why| {
         let config = format!("invalid mount config for type {kind:?}: {why}");
-        Error::invalid(format!("invalid volume specification: '{raw}': {config}"))
+        Error::internal(format!("invalid volume specification: '{raw}': {config}"))
     })?;
     if source.starts_with('/') {
         if modes.no_copy {
-            return Err(Error::invalid(format!("invalid mode: {mode}")));
+            return Err(Error::internal(format!("invalid mode: {mode}")));
         }
         return Ok(MountRecord {
             point: MountPoint {
@@ -191,7 +191,6 @@ pub(crate) fn parse_mount(request: &MountRequest) -> Result<MountRecord> {
             must_not(!request.source.is_empty(), "Source")?;
             record.tmpfs = tmpfs_options(request).map_err(fail)?;
         }
-        "image" | "cluster" => return Err(fail("mount type not supported".to_owned())),
         _ => return Err(fail("mount type unknown".to_owned())),
     }
     Ok(record)

@@ -13,7 +13,7 @@ pub(crate) struct Security {
     pub(crate) apparmor: String,
 }
 
-/// Reads the options of one container.
+/// Reads the options of one container. That a wrong one is a 500 is Docker's.
 pub(crate) fn parse(options: &[String]) -> Result<Security> {
     let mut security = Security::default();
     for option in options {
@@ -26,9 +26,9 @@ pub(crate) fn parse(options: &[String]) -> Result<Security> {
             _ => {}
         }
         let Some((key, value)) = option.split_once('=').or_else(|| option.split_once(':')) else {
-            return Err(Error::invalid(format!("invalid --security-opt 1: {option:?}")));
+            return Err(Error::internal(format!("invalid --security-opt 1: {option:?}")));
         };
-        let bad = || Error::invalid(format!("invalid --security-opt 2: {option:?}"));
+        let bad = || Error::internal(format!("invalid --security-opt 2: {option:?}"));
         match key {
             // Labels belong to SELinux, which our floor of distributions does not enforce for containers.
             "label" => {}

@@ -350,9 +350,6 @@ fn platform(host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<()> {
     if host.shm_size < 0 {
         return bad("SHM size can not be less than 0");
     }
-    if !matches!(host.userns_mode.as_str(), "" | "host") {
-        return bad(format!("invalid USER mode: {}", host.userns_mode));
-    }
     if !matches!(host.cgroupns_mode.as_str(), "" | "private" | "host") {
         return bad(format!("invalid cgroup namespace mode: {}", host.cgroupns_mode));
     }
@@ -371,8 +368,14 @@ fn platform(host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<()> {
     for target in host.tmpfs.keys() {
         mounts::check_tmpfs_target(target)?;
     }
+    // A 500 in Docker, where the storage driver says it.
+    if let Some(option) = host.storage_opt.keys().find(|option| !option.eq_ignore_ascii_case("size")) {
+        return Err(Error::internal(format!("Unknown option {option}")));
+    }
     if !host.storage_opt.is_empty() {
-        return bad("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
+        return Err(Error::internal(
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+        ));
     }
     Ok(())
 }

@@ -35,11 +35,10 @@ impl Waiting {
             drop(self.view.wait_for(holds).await);
             self.view.borrow().clone()
         };
-        // A start that failed is told to whoever started it, not to those who wait.
-        Ok(WaitAnswer {
-            exit_code: view.record.state.exit().map_or(0, |exit| i64::from(exit.code)),
-            error: None,
-        })
+        let exit = view.record.state.exit();
+        // Docker forgets why a start failed when it removes the container.
+        let error = exit.map(|exit| exit.error.clone()).filter(|why| !why.is_empty() && !view.removed);
+        Ok(WaitAnswer { exit_code: exit.map_or(0, |exit| i64::from(exit.code)), error })
     }
 }
 

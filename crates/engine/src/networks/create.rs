@@ -1,10 +1,10 @@
 //! `network create`: check, choose, make, record.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use types::config::EndpointRequest;
+use types::config::{EndpointIpam, EndpointRequest};
 use types::{Error, Result};
 
 use super::record::{Custom, Driver, Kept};
@@ -106,49 +106,67 @@ impl Networks {
         Ok(id)
     }
 
-    /// What a user may ask of an endpoint on this network, in Docker's words.
+    /// What a user may ask of an endpoint on this network, in Docker's words and order (moby
+    /// `validateEndpointSettings`). Of a network that is not there only what needs no network is checked.
     pub(crate) fn check_endpoint(&self, name: &str, want: &EndpointRequest) -> Result<()> {
-        let Ok(known) = self.find(name) else { return Ok(()) };
-        let mut wrong = Vec::new();
+        let known = self.find(name).ok();
         let ipam = want.ipam_config.clone().unwrap_or_default();
-        let user_made = known.custom().is_some();
-        if !user_made && want.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty()) {
-            wrong.push("network-scoped aliases are only supported for user-defined networks".to_owned());
+        let is_predefined = PREDEFINED.iter().any(|(known, _)| *known == name);
+        let mut wrong = Vec::new();
+        if is_predefined && !(ipam.ipv4_address.is_empty() && ipam.ipv6_address.is_empty()) {
+            wrong.push("user specified IP address is supported on user defined networks only".to_owned());
         }
-        if !ipam.ipv4_address.is_empty() {
-            match (ipam.ipv4_address.parse::<Ipv4Addr>(), known.subnet()) {
-                (Err(_), _) => wrong.push(format!("invalid IPv4 address: {}", ipam.ipv4_address)),
-                _ if !user_made => {
-                    wrong.push("user specified IP address is supported on user defined networks only".to_owned());
-                }
-                (Ok(address), Some(subnet)) if known.custom().is_some_and(|c| c.fixed_subnet) => {
-                    if !subnet.contains(&address) {
-                        wrong.push(format!("no configured subnet or ip-range contain the IP address {address}"));
-                    }
-                }
-                _ => wrong.push(
-                    "user specified IP address is supported only when connecting to networks with user configured subnets"
-                        .to_owned(),
-                ),
-            }
+        if is_predefined && want.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty()) {
+            wrong.push(
+                "network-scoped alias is supported only for containers in user defined networks".to_owned(),
+            );
         }
-        if !ipam.ipv6_address.is_empty() {
-            wrong.push(match ipam.ipv6_address.parse::<IpAddr>() {
-                Ok(IpAddr::V6(address)) => {
-                    format!("no configured subnet or ip-range contain the IP address {address}")
-                }
-                _ => format!("invalid IPv6 address: {}", ipam.ipv6_address),
-            });
+        wrong.extend(bad_addresses(&ipam));
+        if let Some(known) = &known {
+            // The default bridge's subnet counts as chosen by the user.
+            let is_chosen = known.custom().is_none_or(|custom| custom.fixed_subnet);
+            wrong.extend(out_of_range(&ipam.ipv4_address, known.subnet().filter(|_| is_chosen)));
+            wrong.extend(out_of_range(&ipam.ipv6_address, None));
         }
         if wrong.is_empty() {
             return Ok(());
         }
+        let name = known.as_ref().map_or(name, |known| &known.name);
         Err(Error::invalid(format!(
-            "invalid config for network {}: invalid endpoint settings:\n{}",
-            known.name,
+            "invalid config for network {name}: invalid endpoint settings:\n{}",
             joined(&wrong)
         )))
     }
+}
+
+/// Addresses that are none.
+fn bad_addresses(ipam: &EndpointIpam) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if !ipam.ipv4_address.is_empty() && ipam.ipv4_address.parse::<Ipv4Addr>().is_err() {
+        wrong.push(format!("invalid IPv4 address: {}", ipam.ipv4_address));
+    }
+    if !ipam.ipv6_address.is_empty() && ipam.ipv6_address.parse::<Ipv6Addr>().is_err() {
+        wrong.push(format!("invalid IPv6 address: {}", ipam.ipv6_address));
+    }
+    for address in ipam.link_local_ips.iter().flatten() {
+        if address.parse::<IpAddr>().is_err() {
+            wrong.push(format!("invalid link-local IP address: {address}"));
+        }
+    }
+    wrong
+}
+
+/// Why the address cannot be given; `subnet` is what the user chose for the network.
+fn out_of_range(address: &str, subnet: Option<Ipv4Net>) -> Option<String> {
+    if address.is_empty() {
+        return None;
+    }
+    let Some(subnet) = subnet else {
+        let only = "user specified IP address is supported only when connecting to networks with user configured subnets";
+        return Some(only.to_owned());
+    };
+    let is_inside = address.parse::<Ipv4Addr>().is_ok_and(|address| subnet.contains(&address));
+    (!is_inside).then(|| format!("no configured subnet or ip-range contain the IP address {address}"))
 }
 
 /// One as it is, several as a list.

@@ -1,6 +1,13 @@
-//! What Go's `encoding/json` says about a text that is not JSON. Users see these words in Docker's errors.
+//! What Go's `encoding/json` says about a text that is not JSON ([`syntax_error`]), or not of the type that was expected
+//! ([`types`]). Users see these words in Docker's errors.
 //!
 //! A walk over the grammar with an explicit stack, in the order of Go's `scanner.go`, run only after serde refused.
+
+mod bodies;
+mod types;
+
+pub(crate) use bodies::*;
+pub(crate) use types::conform;
 
 /// The first syntax error in `text`, in Go's words; `None` when it is one whole JSON value.
 pub(crate) fn syntax_error(text: &[u8]) -> Option<String> {

@@ -1,4 +1,5 @@
-//! The distribution protocol (OCI distribution-spec 1.1, Docker registry API v2): the client side.
+//! The distribution protocol (OCI distribution-spec 1.1, Docker registry API v2): the client side here, the server in
+//! [`server`].
 //!
 //! ```text
 //!  Client ── repository(ref, credentials) ──> Repository ── manifest ──> Fetched (bytes, digest, media type)
@@ -22,6 +23,7 @@ mod error;
 mod manifest;
 mod push;
 mod repository;
+pub mod server;
 mod tls;
 
 pub use client::{Client, Options, Proxies};

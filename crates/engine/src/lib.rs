@@ -41,6 +41,13 @@ pub use settings::Settings;
 pub use system::System;
 pub use volumes::Volumes;
 
+/// Runs what goes at a client's pace, in a thread of its own: a client may stand still, and the threads that all share
+/// are few. There are never more of these than connections.
+pub(crate) fn aside(name: &str, work: impl FnOnce() + Send + 'static) -> types::Result<()> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    spawned.map(drop).map_err(|error| types::Error::internal(format!("cannot start a thread: {error}")))
+}
+
 /// Runs what blocks (store, network, supervisor, files) on a thread that may wait.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> types::Result<T> + Send + 'static,

@@ -23,7 +23,7 @@ impl Containers {
         }
         let (chunks, stream) = ArchiveStream::channel();
         let shared = self.0.clone();
-        tokio::task::spawn_blocking(move || {
+        crate::aside("export", move || {
             let mut out = io::BufWriter::with_capacity(64 << 10, chunks.clone());
             let packed = shared
                 .store
@@ -35,7 +35,7 @@ impl Containers {
                 shared.publish(&record, "export", []);
             }
             chunks.end(packed);
-        });
+        })?;
         Ok(stream)
     }
 }

@@ -29,14 +29,12 @@ pub(crate) fn with_root<T: Send + 'static>(
 ) -> Result<oneshot::Receiver<Result<T>>> {
     let (sender, receiver) = oneshot::channel();
     let (shared, handle) = (shared.clone(), handle.clone());
-    let named = std::thread::Builder::new().name("files".to_owned());
-    let run = move || {
+    crate::aside("files", move || {
         let record = handle.record();
         let done = open(&shared, &record).and_then(|root| work(root.as_fd(), &record));
         // Nobody waits any more when the client has gone.
         let _unread = sender.send(done);
-    };
-    named.spawn(run).map_err(|error| Error::internal(format!("cannot start a thread: {error}")))?;
+    })?;
     Ok(receiver)
 }
 

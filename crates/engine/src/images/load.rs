@@ -43,7 +43,7 @@ impl Images {
         // The bridge must be made inside the runtime; it is used outside.
         let archive = SyncIoBridge::new(archive);
         ProgressStream::spawn(move |report| async move {
-            blocking(move || load(&shared, archive, platform, quiet, &report)).await
+            reading(move || load(&shared, archive, platform, quiet, &report)).await
         })
     }
 
@@ -58,7 +58,7 @@ impl Images {
             let config = changes::apply(&request.changes)?;
             let ImportRequest { reference, message, platform, .. } = request;
             let options = ImportOptions { name: reference, config: Some(config), message, platform };
-            blocking(move || {
+            reading(move || {
                 let id = archive::import(&shared.store, &mut archive, &options)?;
                 if let Some(record) = shared.store.images().get(&id)? {
                     shared.publish("import", id.as_str(), id.as_str(), &record);
@@ -71,11 +71,14 @@ impl Images {
     }
 }
 
-async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(died) => Err(Error::internal(format!("the operation was interrupted: {died}"))),
-    }
+/// Runs `work`, which reads what a client sends.
+async fn reading(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    crate::aside("load", move || {
+        // Nobody waits any more when the client has gone.
+        let _unread = sender.send(work());
+    })?;
+    receiver.await.unwrap_or_else(|_| Err(Error::internal("the operation was interrupted")))
 }
 
 fn load(

@@ -12,7 +12,7 @@ use super::{Images, Shared};
 
 /// Bytes per chunk, and chunks that may wait for a slow client.
 const CHUNK: usize = 64 << 10;
-const CHUNKS_MAX: usize = 8;
+const CHUNKS_MAX: usize = 4;
 
 /// An archive on its way. Dropping it ends the work.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Images {
         let chosen = self.blocking(move |shared| shared.choose(&wanted)).await?;
         let (chunks, stream) = ArchiveStream::channel();
         let shared = self.0.clone();
-        tokio::task::spawn_blocking(move || {
+        crate::aside("save", move || {
             let mut out = io::BufWriter::with_capacity(CHUNK, chunks.clone());
             let written = store::archive::save(&shared.store, &chosen, &mut out)
                 .map_err(Error::from)
@@ -50,7 +50,7 @@ impl Images {
                 Ok(()) => shared.publish_saved(&chosen),
                 failed => chunks.end(failed),
             }
-        });
+        })?;
         Ok(stream)
     }
 }

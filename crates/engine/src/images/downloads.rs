@@ -5,13 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use registry::{DownloadStep, Repository};
 use store::Store;
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore, watch};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 use types::{Descriptor, Digest};
+
+/// Layers, of all pulls, that may be unpacked before the one below them is there. Each holds a thread while it waits for
+/// that one, which needs a thread, too: without a bound they could hold all there are.
+const AHEAD_MAX: usize = 16;
 
 /// What is being fetched or unpacked at the moment.
 #[derive(Debug)]
 pub(super) struct Downloads {
     slots: Semaphore,
+    /// See [`AHEAD_MAX`].
+    ahead: Arc<Semaphore>,
     /// By blob digest, or by chain id for unpacking. Dead entries are dropped whenever a new one comes.
     turns: Mutex<HashMap<Digest, Weak<Turn>>>,
 }
@@ -25,7 +31,8 @@ struct Turn {
 
 impl Downloads {
     pub(super) fn new(concurrent: usize) -> Self {
-        Self { slots: Semaphore::new(concurrent.max(1)), turns: Mutex::default() }
+        let ahead = Arc::new(Semaphore::new(AHEAD_MAX));
+        Self { slots: Semaphore::new(concurrent.max(1)), ahead, turns: Mutex::default() }
     }
 
     /// Fetches a blob into the store. `report` also hears of the progress of somebody else's download of it. When that
@@ -61,6 +68,12 @@ impl Downloads {
     /// Whether a new download would have to wait.
     pub(super) fn is_full(&self) -> bool {
         self.slots.available_permits() == 0
+    }
+
+    /// The right to unpack a layer before the one below it is there.
+    pub(super) async fn ahead(&self) -> Option<OwnedSemaphorePermit> {
+        // Never closed, so there is one.
+        self.ahead.clone().acquire_owned().await.ok()
     }
 
     /// The right to unpack the layer with this chain id.

@@ -160,7 +160,7 @@ impl Pull {
         .await
     }
 
-    async fn bring(&self, place: Place, parent: oneshot::Receiver<()>) -> Result<LayerRecord, Failure> {
+    async fn bring(&self, place: Place, mut parent: oneshot::Receiver<()>) -> Result<LayerRecord, Failure> {
         self.download(&place).await?;
         let _turn = self.shared.downloads.unpack_turn(&place.chain_id).await;
         // Another pull may have brought it while this one waited.
@@ -169,8 +169,12 @@ impl Pull {
             return Ok(record);
         }
         let id = place.id().to_owned();
-        let parent = if self.shared.store.snapshots().independent_layers() {
-            Some(parent)
+        let waits = if self.shared.store.snapshots().independent_layers() {
+            tokio::select! {
+                biased;
+                below = &mut parent => stacked(below).map(|()| None)?,
+                permit = self.shared.downloads.ahead() => Some((parent, permit)),
+            }
         } else {
             stacked(parent.await)?;
             None
@@ -181,9 +185,9 @@ impl Pull {
             let file = store.content().open_blob(&place.descriptor.digest)?;
             let (label, total) = (place.id().to_owned(), place.descriptor.size);
             let mut reader = Watched { inner: file, read: 0, total, label, report, cancelled, told: None };
-            let base = if parent.is_some() { None } else { place.parent.as_ref() };
+            let base = if waits.is_some() { None } else { place.parent.as_ref() };
             let staged = layer::stage(&store, &hold, &mut reader, base)?;
-            if let Some(parent) = parent {
+            if let Some((parent, _ahead)) = waits {
                 stacked(parent.blocking_recv())?;
             }
             let unpacked = staged.commit(place.parent.as_ref(), Some(&place.diff_id))?;

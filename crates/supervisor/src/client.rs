@@ -7,12 +7,16 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use types::spec::Resources;
 
 use crate::protocol::{self, ExecState, Reply, Request, Status};
 use crate::record::{self, ExitRecord, RunRecord};
 use crate::spawn::{Attach, Exec, ProcessError, Spawned};
+
+/// How long the question for the status, which a daemon asks all supervisors at its start, may go unanswered.
+const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A container's supervisor, by its socket.
 #[derive(Debug, Clone)]
@@ -75,9 +79,12 @@ impl Client {
         Ok(client)
     }
 
-    /// How the container is right now.
+    /// How the container is right now. A supervisor that does not answer for [`STATUS_PATIENCE`] (stopped, or held up by
+    /// a file system that hangs) is [`ClientError::Io`].
     pub fn status(&self) -> Result<Status, ClientError> {
-        match self.ask(&Request::Status)? {
+        let mut stream = self.send(&Request::Status, &[])?;
+        stream.set_read_timeout(Some(STATUS_PATIENCE)).map_err(|error| self.broken(error))?;
+        match self.receive(&mut stream)? {
             Reply::Status(status) => Ok(status),
             other => Err(self.unexpected(other)),
         }

@@ -11,6 +11,9 @@ use types::{Error, Result};
 use super::Shared;
 use super::record::Record;
 
+/// In a container's exec-root directory.
+const ENDPOINTS: &str = "endpoints.json";
+
 /// Makes a directory and its parents; an existing one stays as it is.
 pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     fs::DirBuilder::new()
@@ -36,6 +39,26 @@ pub(crate) fn remove_dir(path: &Path) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::internal(format!("cannot remove {}: {error}", path.display()))),
     }
+}
+
+/// Keeps the endpoints of a container that is about to run beside its supervisor's socket: until they are on record, a
+/// daemon that dies leaves it running, and the next one must know its addresses.
+pub(crate) fn keep_endpoints(run_dir: &Path, attached: &[Endpoint]) -> Result<()> {
+    let path = run_dir.join(ENDPOINTS);
+    let kept = match attached {
+        [] => fs::remove_file(&path).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        }),
+        attached => fs::write(&path, serde_json::to_vec(attached).map_err(Error::internal)?),
+    };
+    kept.map_err(|e| Error::internal(format!("cannot write {}: {e}", path.display())))
+}
+
+/// What [`keep_endpoints`] kept; none if there is nothing to read.
+pub(crate) fn kept_endpoints(run_dir: &Path) -> Vec<Endpoint> {
+    let bytes = fs::read(run_dir.join(ENDPOINTS)).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
 /// Writes the three files before a start.

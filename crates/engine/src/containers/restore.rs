@@ -105,13 +105,15 @@ fn find(shared: &Shared, mut record: Record) -> Restored {
         Some(Run { pid: run.pid, started: Timestamp::from_rfc3339(&run.started_at)? })
     };
     if let Found::Live(client) = supervisor::find(&dir)
-        && let Ok(status) = client.status()
+        && let Some((run, paused)) = ask(&client, &record, || run_of(&dir))
         && let Ok(waiting) = client.wait()
     {
-        let started = Timestamp::from_rfc3339(&status.started_at).unwrap_or_else(Timestamp::now);
-        let run = Run { pid: status.pid, started };
+        if record.state.run().is_none() {
+            // The daemon died before it could record that it runs.
+            record.attached = files::kept_endpoints(&dir);
+        }
         record.was_started = true;
-        record.state = if status.paused { State::Paused(run) } else { State::Running(run) };
+        record.state = if paused { State::Paused(run) } else { State::Running(run) };
         keep(shared, &record);
         return Restored { record, end: Some(End::Ahead(Waiting::into_stream(waiting))), start: false };
     }
@@ -150,6 +152,26 @@ fn find(shared: &Shared, mut record: Record) -> Restored {
             }
             Restored { record, end: None, start }
         }
+    }
+}
+
+/// How a live container is. A supervisor that is there and silent must not hold up the daemon: then what is written
+/// about the container counts.
+fn ask(
+    client: &supervisor::Client,
+    record: &Record,
+    written: impl FnOnce() -> Option<Run>,
+) -> Option<(Run, bool)> {
+    match client.status() {
+        Ok(status) => {
+            let started = Timestamp::from_rfc3339(&status.started_at).unwrap_or_else(Timestamp::now);
+            Some((Run { pid: status.pid, started }, status.paused))
+        }
+        Err(error @ supervisor::ClientError::Io { .. }) => {
+            tracing::error!(id = %record.id, %error, "a supervisor does not answer");
+            Some((written()?, matches!(record.state, State::Paused(_))))
+        }
+        Err(_) => None,
     }
 }
 

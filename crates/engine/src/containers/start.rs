@@ -88,6 +88,7 @@ pub(crate) fn start(
     let Entered { netns, attached, files_of } = network::enter(shared, record)?;
     let spawned = make_spawn(shared, record, (joins, &shm), &attached, &files_of).and_then(|spawn| {
         files::make_dir(&spawn.dir, 0o700)?;
+        files::keep_endpoints(&spawn.dir, &attached)?;
         if record.host_config.ipc_mode == "shareable" {
             files::make_shared_dir(Path::new(&shm))?;
         }

@@ -65,12 +65,21 @@ impl Store {
     /// Deletes blobs, snapshots and partial downloads that no image, lease or [hold](crate::Hold) needs. Nothing has to
     /// stop for it.
     pub fn sweep(&self) -> Result<Swept> {
+        self.sweep_all(RESUMABLE_FOR)
+    }
+
+    /// The same for somebody who wants room: downloads that were broken off go, too, however young they are.
+    pub fn prune(&self) -> Result<Swept> {
+        self.sweep_all(Duration::ZERO)
+    }
+
+    fn sweep_all(&self, resumable_for: Duration) -> Result<Swept> {
         let mut swept = Swept::default();
         let needed = Needed::by(&self.images().list()?);
         // Files first: on a full disk these make the room that the database needs to forget a snapshot.
         self.sweep_blobs(&needed, &mut swept)?;
         let now = SystemTime::now();
-        swept.bytes += self.content().sweep_ingests(now.checked_sub(RESUMABLE_FOR).unwrap_or(now))?;
+        swept.bytes += self.content().sweep_ingests(now.checked_sub(resumable_for).unwrap_or(now))?;
         self.sweep_snapshots(&needed, When::Running, &mut swept)?;
         Ok(swept)
     }

@@ -62,7 +62,7 @@ fn prune(shared: &Shared, filters: &Filters) -> Result<Pruned> {
         })
         .sum();
     // What pulls that failed or were given up have left behind.
-    pruned.space_reclaimed_bytes += shared.store.sweep()?.bytes;
+    pruned.space_reclaimed_bytes += shared.store.prune()?.bytes;
     let reclaimed = pruned.space_reclaimed_bytes.to_string();
     shared.events.publish("image", "prune", "", BTreeMap::from([("reclaimed".to_owned(), reclaimed)]));
     Ok(pruned)

@@ -201,7 +201,8 @@ impl Write for Ingest {
 
 impl Drop for Ingest {
     fn drop(&mut self) {
-        if !self.keep {
+        // There is nothing to go on from in what is empty.
+        if !self.keep || self.offset == 0 {
             // Best effort: what stays is swept at the next open.
             let _ = fs::remove_file(&self.path);
         }

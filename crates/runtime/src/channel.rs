@@ -36,6 +36,15 @@ pub(crate) struct Packet {
     pub(crate) fds: Vec<OwnedFd>,
 }
 
+impl Packet {
+    /// What a process in between tells of the one that it made: its pid and its pidfd.
+    pub(crate) fn spawned(self) -> Result<(i32, OwnedFd), Error> {
+        let pid = self.text.parse().map_err(|_| Error::Failed("the stage told no pid".into()))?;
+        let pidfd = self.fds.into_iter().next();
+        Ok((pid, pidfd.ok_or_else(|| Error::Failed("the stage sent no pidfd".into()))?))
+    }
+}
+
 /// One end.
 #[derive(Debug)]
 pub(crate) struct Channel(OwnedFd);

@@ -7,6 +7,7 @@
 mod args;
 mod container;
 mod create;
+mod criu;
 mod exec;
 mod foreground;
 mod inspect;
@@ -30,6 +31,8 @@ use crate::error::Error;
 struct Global {
     /// Directory of the containers' states.
     root: PathBuf,
+    /// By the caller: then it must be there.
+    root_is_given: bool,
     /// Cgroups are units of systemd's.
     systemd: bool,
     /// Cgroups that may not be made are gone without, if no limits are asked for.
@@ -50,7 +53,7 @@ usage: wharf runtime [--root DIR] [--log FILE] [--log-format text|json] [--debug
   state ID         print the state as JSON
   kill ID [SIG]    send a signal to the container's first process, or to --all
   delete ID        forget a stopped container; --force kills it first
-  list, ps ID, events ID, pause ID, resume ID, update ID, spec, features
+  list, ps ID, events ID, pause ID, resume ID, update ID, checkpoint ID, restore ID, spec, features
 ";
 
 /// The command line without the words that lead here; returns the exit code.
@@ -125,7 +128,11 @@ fn global(args: &mut Args) -> Result<Option<(Global, String)>, Error> {
     };
     let log = Log::open(log_file.as_deref(), json, debug)?;
     let rootless = rootless.unwrap_or_else(is_rootless);
-    Ok(Some((Global { root: root.unwrap_or_else(default_root), systemd, rootless, log }, command)))
+    let root_is_given = root.is_some();
+    Ok(Some((
+        Global { root_is_given, root: root.unwrap_or_else(default_root), systemd, rootless, log },
+        command,
+    )))
 }
 
 /// An ordinary user, or root of a user namespace that does not map all ids.
@@ -168,9 +175,8 @@ fn dispatch(global: &Global, command: &str, args: Args) -> Outcome {
         "resume" => manage::freeze(global, args, false),
         "update" => update::update(global, args),
         "spec" => spec::spec(args),
-        "checkpoint" | "restore" => {
-            Err(Error::NotImplemented(format!("{command}: checkpoint and restore are not supported yet")))
-        }
+        "checkpoint" => criu::checkpoint(global, args),
+        "restore" => criu::restore(global, args),
         "help" => {
             print!("{USAGE}");
             Ok(0)

@@ -94,7 +94,7 @@ impl Place {
 }
 
 /// The limits to set: those of the configuration, and the devices that every container may use.
-fn resources(linux: &Linux) -> Resources {
+pub(crate) fn resources(linux: &Linux) -> Resources {
     let mut resources = linux.resources.clone().unwrap_or_default();
     for rule in default_rules() {
         if !resources.devices.contains(&rule) {
@@ -321,10 +321,7 @@ impl Creation<'_> {
         drop((stage_inside, init));
         let spawned = stage_outside.expect(Tag::Spawned);
         let _ = pidfd::wait(stage.as_fd());
-        let packet = spawned?;
-        let pid = packet.text.parse().map_err(|_| Error::Failed("the stage told no pid".into()))?;
-        let pidfd =
-            packet.fds.into_iter().next().ok_or_else(|| Error::Failed("the stage sent no pidfd".into()))?;
+        let (pid, pidfd) = spawned?.spawned()?;
         Ok((pid, pidfd, outside))
     }
 

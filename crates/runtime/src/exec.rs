@@ -9,15 +9,25 @@ use linux::namespace;
 use linux::process::{self, Fork, flags};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use types::spec::NamespaceKind;
 
 use crate::channel::{Channel, Tag};
 use crate::create::end;
 use crate::error::{Context, Error};
 use crate::init::launch::Launch;
 use crate::init::{become_root, detach_from_caller, enter_cgroup, join_keyring, label, terminal};
-use crate::namespaces::ChildrenIn;
+use crate::namespaces::{ChildrenIn, flag, proc_name};
 use crate::request::{ExecRequest, Running, Stdio};
 use crate::{domains, gate, limits, validate};
+
+/// Namespaces that an exec joins, beside those of users, pids and time.
+const JOINED: [NamespaceKind; 5] = [
+    NamespaceKind::Mount,
+    NamespaceKind::Uts,
+    NamespaceKind::Ipc,
+    NamespaceKind::Network,
+    NamespaceKind::Cgroup,
+];
 
 /// Runs one more process in a running container. Returns when it runs (after `execve`), or why it does not.
 pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
@@ -27,7 +37,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
         namespace::same("self", &target, name).map(|same| !same).doing(|| format!("look at process {target}"))
     };
     // Entering one's own user namespace again is an error; a kernel without time namespaces knows no such flag.
-    let mut kinds = flags::NEWNS | flags::NEWUTS | flags::NEWIPC | flags::NEWNET | flags::NEWCGROUP;
+    let mut kinds = JOINED.into_iter().fold(0, |kinds, kind| kinds | flag(kind));
     let in_user_namespace = differs("user")?;
     if in_user_namespace {
         kinds |= flags::NEWUSER;
@@ -37,22 +47,25 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
     }
     let attached = request.cgroup.filter(|cgroup| cgroup.wants_attach());
     let entered = request.cgroup.filter(|_| attached.is_none());
-    let mut entrance = entered.map(Cgroup::entrance).transpose()?;
+    let entrance = entered.map(Cgroup::entrance).transpose()?;
     let in_class = request.linux.filter(|linux| linux.intel_rdt.is_some());
     let awaits_go = limits::need_creator(request.process) || attached.is_some() || in_class.is_some();
 
     let (outside, inside) = Channel::pair()?;
-    let pid_namespace = ChildrenIn::join(request.target)?;
-    let fork = clone_into(&mut entrance, request.target_pid).doing(|| "clone3".into());
-    if let Ok(Fork::Child) = fork {
-        drop(outside);
-        let child = Child { request, kinds, in_user_namespace, entrance, awaits_go, channel: inside };
-        child.main();
-    }
-    drop(inside);
-    pid_namespace.leave()?;
-    let Fork::Parent { pid, pidfd } = fork? else {
-        return Err(Error::Failed("clone3: two children".into()));
+    let mut child = Child { request, kinds, in_user_namespace, entrance, awaits_go, channel: inside };
+    let (pid, pidfd, outside) = match ChildrenIn::join(request.target) {
+        Ok(pid_namespace) => child.spawn(pid_namespace, outside)?,
+        // An ordinary user has the privilege for it in the container's user namespace only.
+        Err(_) if in_user_namespace => {
+            // Nor may such a user enter a namespace that the container shares with the host, in which it is already.
+            for kind in JOINED {
+                if !differs(proc_name(kind))? {
+                    child.kinds &= !flag(kind);
+                }
+            }
+            child.spawn_staged(outside)?
+        }
+        Err(error) => return Err(error),
     };
     let raise = || -> Result<Option<OwnedFd>, Error> {
         if let Some(cgroup) = attached {
@@ -90,13 +103,13 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
 
 /// Forks into the container's cgroup. One that has cgroups of its own below and gives them controllers takes no processes
 /// itself on v2 (EBUSY): then into init's.
-fn clone_into(entrance: &mut Option<Entrance>, init: i32) -> std::io::Result<Fork> {
+fn clone_into(entrance: &mut Option<Entrance>, init: i32, flags: u64) -> std::io::Result<Fork> {
     const EBUSY: i32 = 16;
-    match process::clone3(0, entrance.as_ref().and_then(Entrance::clone_fd)) {
+    match process::clone3(flags, entrance.as_ref().and_then(Entrance::clone_fd)) {
         Err(error) if error.raw_os_error() == Some(EBUSY) => {
             let of_init = Cgroup::of_process(init).and_then(|cgroup| cgroup.entrance());
             *entrance = Some(of_init.map_err(std::io::Error::other)?);
-            process::clone3(0, entrance.as_ref().and_then(Entrance::clone_fd))
+            process::clone3(flags, entrance.as_ref().and_then(Entrance::clone_fd))
         }
         other => other,
     }
@@ -112,6 +125,60 @@ struct Child<'a> {
 }
 
 impl Child<'_> {
+    /// Forks where children are born in the container's pid namespace. Gives pid, pidfd and the creator's end of the channel.
+    fn spawn(mut self, born_in: ChildrenIn, outside: Channel) -> Result<(i32, OwnedFd, Channel), Error> {
+        let fork = clone_into(&mut self.entrance, self.request.target_pid, 0).doing(|| "clone3".into());
+        if let Ok(Fork::Child) = fork {
+            drop(outside);
+            self.main();
+        }
+        born_in.leave()?;
+        match fork? {
+            Fork::Parent { pid, pidfd } => Ok((pid, pidfd, outside)),
+            Fork::Child => Err(Error::Failed("clone3: two children".into())),
+        }
+    }
+
+    /// A process in between enters the user namespace, then the pid namespace, and makes the child as its sibling.
+    fn spawn_staged(self, outside: Channel) -> Result<(i32, OwnedFd, Channel), Error> {
+        let (stage_outside, stage_inside) = Channel::pair()?;
+        let stage = match process::clone3(0, None).doing(|| "clone3".into())? {
+            Fork::Parent { pidfd, .. } => pidfd,
+            Fork::Child => {
+                drop(stage_outside);
+                if let Err(error) = self.stage(outside, &stage_inside) {
+                    stage_inside.send_error(&error);
+                    process::exit_now(1)
+                }
+                process::exit_now(0)
+            }
+        };
+        drop((stage_inside, self));
+        let spawned = stage_outside.expect(Tag::Spawned);
+        let _ = linux::pidfd::wait(stage.as_fd());
+        let (pid, pidfd) = spawned?.spawned()?;
+        Ok((pid, pidfd, outside))
+    }
+
+    fn stage(mut self, outside: Channel, report: &Channel) -> Result<(), Error> {
+        let request = self.request;
+        let join = |kinds, what: &str| {
+            namespace::join_process(request.target, kinds).doing(|| format!("join {what} namespace"))
+        };
+        // Seen from the container from here on.
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).doing(|| "become undumpable".into())?;
+        join(flags::NEWUSER, "user")?;
+        join(flags::NEWPID, "pid")?;
+        self.kinds &= !flags::NEWUSER;
+        match clone_into(&mut self.entrance, request.target_pid, flags::PARENT).doing(|| "clone3".into())? {
+            Fork::Child => {
+                drop(outside);
+                self.main()
+            }
+            Fork::Parent { pid, pidfd } => report.send(Tag::Spawned, &pid.to_string(), &[pidfd.as_fd()]),
+        }
+    }
+
     fn main(self) -> ! {
         let Err(error) = self.run();
         self.channel.send_error(&error);

@@ -25,8 +25,8 @@ pub use resources::{
 };
 pub use seccomp::{Seccomp, SeccompAction, SeccompArg, SeccompOp, SeccompRule};
 pub use state::{
-    ContainerProcessState, Features, FeaturesCgroup, FeaturesEnabled, FeaturesLinux, FeaturesMountExtensions,
-    FeaturesSeccomp, State, Status,
+    ContainerProcessState, Features, FeaturesCgroup, FeaturesEnabled, FeaturesIntelRdt, FeaturesLinux,
+    FeaturesMemoryPolicy, FeaturesMountExtensions, FeaturesSeccomp, State, Status,
 };
 
 /// The version of the specification these structures follow.

@@ -137,8 +137,10 @@ pub(super) fn start_time(pid: i32) -> Option<u64> {
 /// Every container of the state directory; those that vanish or cannot be read meanwhile are left out.
 pub(super) fn all(global: &Global) -> Result<Vec<Container>, Error> {
     let entries = match std::fs::read_dir(&global.root) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.doing(|| format!("read {}", global.root.display()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !global.root_is_given => {
+            return Ok(Vec::new());
+        }
+        other => other.doing(|| format!("open {}", global.root.display()))?,
     };
     let mut names: Vec<String> =
         entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();

@@ -10,7 +10,7 @@ use types::spec::{RuntimeSpec, Status};
 
 use super::args::{Args, unknown};
 use super::container::{Container, Record, directory, read_spec, start_time};
-use super::inspect::rfc3339;
+use super::inspect::rfc3339_nano;
 use super::{Global, Outcome, foreground, manage};
 use crate::channel::Channel;
 use crate::error::{Context, Error};
@@ -97,7 +97,8 @@ pub(super) fn start(global: &Global, mut args: Args) -> Outcome {
     match container.status() {
         Status::Created => {}
         Status::Stopped => return Err(Error::State("cannot start a container that has stopped".into())),
-        _ => return Err(Error::State("cannot start an already running container".into())),
+        Status::Running => return Err(Error::State("cannot start an already running container".into())),
+        status => return Err(Error::State(format!("cannot start a container in the {status} state"))),
     }
     let channel: Channel = gate::connect(&container.dir)?;
     // From here on it is not *created*; a second `start` has nothing to connect to.
@@ -184,7 +185,7 @@ fn make_in(
             id: id.to_owned(),
             init_process_pid: created.pid,
             init_process_start: start_time(created.pid).unwrap_or(0),
-            created: rfc3339(SystemTime::now()),
+            created: rfc3339_nano(SystemTime::now()),
             bundle: flags.bundle.clone(),
             rootfs: flags.bundle.join(spec.root.as_ref().map_or("", |root| root.path.as_str())),
             owner: String::new(),
@@ -218,7 +219,7 @@ fn make_in(
 /// Where the container's cgroup goes: the configuration's path, or its id below the caller's own.
 ///
 /// A relative path cannot climb above where it starts.
-fn cgroup_path(spec: &RuntimeSpec, id: &str) -> String {
+pub(super) fn cgroup_path(spec: &RuntimeSpec, id: &str) -> String {
     let given = spec.linux.as_ref().map_or("", |linux| linux.cgroups_path.as_str());
     if given.is_empty() {
         return id.to_owned();

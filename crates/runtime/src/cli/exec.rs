@@ -1,5 +1,6 @@
 //! `exec`: one more process in a running container.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -28,10 +29,11 @@ struct Flags {
     detach: bool,
     process_label: Option<String>,
     apparmor: Option<String>,
-    no_new_privs: bool,
+    no_new_privs: Option<bool>,
     caps: Vec<String>,
     preserve_fds: u32,
-    cgroup: Option<String>,
+    /// `--cgroup` as given: `[controllers:]path`.
+    cgroups: Vec<String>,
     ignore_paused: bool,
 }
 
@@ -51,10 +53,10 @@ fn parse(args: &mut Args) -> Result<Flags, Error> {
             "detach" | "d" => flags.detach = args.boolean()?,
             "process-label" => flags.process_label = Some(args.value(&flag)?),
             "apparmor" => flags.apparmor = Some(args.value(&flag)?),
-            "no-new-privs" => flags.no_new_privs = args.boolean()?,
+            "no-new-privs" => flags.no_new_privs = Some(args.boolean()?),
             "cap" | "c" => flags.caps.push(args.value(&flag)?),
             "preserve-fds" => flags.preserve_fds = args.number(&flag)?,
-            "cgroup" => flags.cgroup = Some(args.value(&flag)?),
+            "cgroup" => flags.cgroups.push(args.value(&flag)?),
             "ignore-paused" => flags.ignore_paused = args.boolean()?,
             _ => return Err(unknown(&flag)),
         }
@@ -141,15 +143,52 @@ fn run(global: &Global, flags: &Flags, id: &str, mut words: Vec<String>) -> Outc
     }
 }
 
-/// The cgroup to join: the container's, or one below it.
+/// The cgroup to join: the container's, or ones below it.
 fn cgroup(container: &Container, flags: &Flags) -> Result<Option<Cgroup>, Error> {
-    let Some(sub) = &flags.cgroup else { return Ok(container.cgroup()) };
-    if sub.split('/').any(|part| part == "..") || sub.contains(':') {
-        return Err(Error::Invalid(format!("invalid sub-cgroup {sub:?}")));
+    let below = sub_cgroups(&flags.cgroups)?;
+    if below.is_empty() {
+        return Ok(container.cgroup());
     }
-    let below = |(name, path): (&String, &PathBuf)| (name.clone(), path.join(sub.trim_start_matches('/')));
-    let cgroup = Cgroup::at(&container.record.cgroup_paths.iter().map(below).collect())?;
+    let join = |(name, path): (&String, &PathBuf)| {
+        let controllers = || name.split(',').filter_map(|controller| below.get(controller));
+        let sub = below.get("").or(below.get(name.as_str())).or(controllers().next());
+        (name.clone(), sub.map_or(path.clone(), |sub| path.join(sub.trim_matches('/'))))
+    };
+    let cgroup = Cgroup::at(&container.record.cgroup_paths.iter().map(join).collect())?;
     Ok(Some(cgroup.of_unit(container.record.unit.clone())))
+}
+
+/// Paths by controller from `--cgroup [CONTROLLERS:]PATH`; without a controller, for all.
+fn sub_cgroups(list: &[String]) -> Result<BTreeMap<&str, &str>, Error> {
+    let invalid =
+        |word: &str, why: &str| Err(Error::Invalid(format!("invalid --cgroup argument: {word} ({why})")));
+    let mut found = BTreeMap::new();
+    for word in list {
+        let (controllers, path) = match word.split_once(':') {
+            Some((controllers, path)) => (controllers, path),
+            None if list.len() == 1 => ("", word.as_str()),
+            None => return invalid(word, "missing <controller>: prefix"),
+        };
+        if path.split('/').any(|part| part == "..") {
+            return invalid(word, "the path leaves the container's cgroup");
+        }
+        if controllers.is_empty() {
+            if word.contains(':') {
+                return invalid(word, "empty <controller> prefix");
+            }
+            found.insert("", path);
+            continue;
+        }
+        for controller in controllers.split(',') {
+            if controller.is_empty() {
+                return invalid(word, "empty <controller> prefix");
+            }
+            if found.insert(controller, path).is_some() {
+                return invalid(word, &format!("controller {controller} specified multiple times"));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The process: from a file, or the container's own with what the flags change.
@@ -161,7 +200,7 @@ fn process(container: &Container, flags: &Flags, words: Vec<String>) -> Result<P
     }
     let mut process = container.record.spec.process.clone().unwrap_or_default();
     if words.is_empty() {
-        return Err(Error::Invalid("process args cannot be empty".into()));
+        return Err(Error::Invalid("exec args cannot be empty".into()));
     }
     process.args = words;
     process.terminal = flags.tty.unwrap_or(false);
@@ -175,13 +214,18 @@ fn process(container: &Container, flags: &Flags, words: Vec<String>) -> Result<P
     if let Some(profile) = &flags.apparmor {
         process.apparmor_profile.clone_from(profile);
     }
-    process.no_new_privileges |= flags.no_new_privs;
+    if let Some(wanted) = flags.no_new_privs {
+        process.no_new_privileges = wanted;
+    }
     if let Some(user) = &flags.user {
-        let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
-        let number = |text: &str| {
-            text.parse().map_err(|_| Error::Invalid(format!("parsing {text} as int: invalid syntax")))
+        let number = |what: &str, text: &str| {
+            text.parse().map_err(|_| Error::Invalid(format!("bad {what}: parsing {text:?}: invalid syntax")))
         };
-        (process.user.uid, process.user.gid) = (number(uid)?, number(gid)?);
+        let (uid, gid) = user.split_once(':').map_or((user.as_str(), None), |(uid, gid)| (uid, Some(gid)));
+        if let Some(gid) = gid {
+            process.user.gid = number("gid", gid)?;
+        }
+        process.user.uid = number("uid", uid)?;
     }
     process.user.additional_gids.extend(&flags.additional_gids);
     if !flags.caps.is_empty() {
@@ -189,6 +233,31 @@ fn process(container: &Container, flags: &Flags, words: Vec<String>) -> Result<P
         for set in [&mut caps.bounding, &mut caps.effective, &mut caps.permitted] {
             set.extend(flags.caps.iter().cloned());
         }
+        // Without inheritable capabilities there are no ambient ones.
+        if !caps.inheritable.is_empty() {
+            caps.ambient.extend(flags.caps.iter().cloned());
+        }
     }
     Ok(process)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sub_cgroups_are_those_of_controllers_or_of_all() {
+        let check = |list: &[&str]| {
+            let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+            sub_cgroups(&list).map(|found| format!("{found:?}")).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&["a/b"]).unwrap(), r#"{"": "a/b"}"#);
+        assert_eq!(
+            check(&["cpu,memory:x", "pids:/y"]).unwrap(),
+            r#"{"cpu": "x", "memory": "x", "pids": "/y"}"#
+        );
+        for wrong in [&["../x"][..], &[":x"], &["cpu,:x"], &["a", "b"], &["cpu:a", "cpu:b"]] {
+            assert!(check(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

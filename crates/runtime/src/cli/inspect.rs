@@ -1,20 +1,34 @@
 //! `state`, `list`, `features`: what there is.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::SystemTime;
 
 use linux::capabilities;
 use serde_json::{Value, json};
 use types::spec::{
-    self, Features, FeaturesCgroup, FeaturesEnabled, FeaturesLinux, FeaturesMountExtensions, FeaturesSeccomp,
-    Status,
+    self, Features, FeaturesCgroup, FeaturesEnabled, FeaturesIntelRdt, FeaturesLinux, FeaturesMemoryPolicy,
+    FeaturesMountExtensions, FeaturesSeccomp, Status,
 };
 
 use super::args::{Args, unknown};
 use super::container::{Container, all};
 use super::{Global, Outcome};
+use crate::domains::{MEMORY_FLAGS, MEMORY_MODES};
 use crate::error::Error;
 use crate::init::options;
+
+/// RFC 3339 in UTC, with what there is of nanoseconds, as Go writes it.
+pub(super) fn rfc3339_nano(time: SystemTime) -> String {
+    let nanoseconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    let whole = rfc3339(time);
+    let fraction = format!("{nanoseconds:09}");
+    match fraction.trim_end_matches('0') {
+        "" => whole,
+        fraction => whole.replace('Z', &format!(".{fraction}Z")),
+    }
+}
 
 /// RFC 3339 in UTC, to the second.
 pub(super) fn rfc3339(time: SystemTime) -> String {
@@ -86,7 +100,10 @@ pub(super) fn list(global: &Global, mut args: Args) -> Outcome {
             _ => return Err(unknown(&flag)),
         }
     }
-    let containers = all(global)?;
+    let mut containers = all(global)?;
+    for container in &mut containers {
+        container.record.owner = owner(&container.dir);
+    }
     if quiet {
         containers.iter().for_each(|container| println!("{}", container.record.id));
     } else if as_json {
@@ -95,6 +112,19 @@ pub(super) fn list(global: &Global, mut args: Args) -> Outcome {
         print!("{}", table(&containers));
     }
     Ok(0)
+}
+
+/// Name of the user whose state directory this is, or `#` and the number.
+fn owner(directory: &Path) -> String {
+    let Ok(metadata) = std::fs::metadata(directory) else { return String::new() };
+    let uid = metadata.uid().to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("#{uid}"))
 }
 
 /// Columns at least 12 wide, three spaces apart, as Go's tabwriter makes them for runc.
@@ -151,7 +181,7 @@ fn all_features() -> Features {
         linux: Some(FeaturesLinux {
             namespaces: list(&["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"]),
             capabilities: capabilities::NAMES.iter().map(|name| format!("CAP_{name}")).collect(),
-            cgroup: FeaturesCgroup { v1: true, v2: true, rdma: true, ..FeaturesCgroup::default() },
+            cgroup: FeaturesCgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
             seccomp: FeaturesSeccomp {
                 enabled: true,
                 actions: list(&[
@@ -187,10 +217,15 @@ fn all_features() -> Features {
             apparmor: FeaturesEnabled { enabled: true },
             selinux: FeaturesEnabled { enabled: true },
             mount_extensions: FeaturesMountExtensions { idmap: FeaturesEnabled { enabled: true } },
-            ..FeaturesLinux::default()
+            intel_rdt: FeaturesIntelRdt { enabled: true, schemata: true, monitoring: true },
+            memory_policy: FeaturesMemoryPolicy {
+                modes: list(&MEMORY_MODES),
+                flags: MEMORY_FLAGS.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            },
+            net_devices: FeaturesEnabled { enabled: true },
         }),
         annotations: BTreeMap::from([("dev.wharf.runtime.version".into(), env!("CARGO_PKG_VERSION").into())]),
-        potentially_unsafe_config_annotations: Vec::new(),
+        potentially_unsafe_config_annotations: list(&["org.systemd.property."]),
     }
 }
 
@@ -216,6 +251,9 @@ mod tests {
         ] {
             assert_eq!(rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), expect);
         }
+        let nano = |since| rfc3339_nano(SystemTime::UNIX_EPOCH + since);
+        assert_eq!(nano(Duration::from_millis(1500)), "1970-01-01T00:00:01.5Z");
+        assert_eq!(nano(Duration::from_secs(1)), "1970-01-01T00:00:01Z");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use types::spec::Status;
+use types::spec::{NamespaceKind, Status};
 
 use super::args::{Args, unknown};
 use super::container::{Container, directory};
@@ -51,19 +51,39 @@ pub(super) fn kill(global: &Global, mut args: Args) -> Outcome {
     let number = signal(args.word().as_deref().unwrap_or("SIGTERM"))?;
     args.end()?;
     let container = Container::open(global, &id)?;
-    if to_all {
-        for pid in container.own_cgroup()?.pids()? {
-            if let Ok(pidfd) = linux::pidfd::open(pid) {
-                let _ = linux::pidfd::send_signal(pidfd.as_fd(), number);
-            }
+    let Some(pidfd) = container.pidfd() else {
+        if to_all && container.cgroup().is_some() {
+            return signal_all(&container, number);
         }
-        return Ok(0);
+        // What is not there any more needs no signal, if all were meant.
+        return if to_all { Ok(0) } else { Err(Error::State("container not running".into())) };
+    };
+    let shares_pids = container.record.spec.linux.as_ref().is_none_or(|linux| {
+        !linux
+            .namespaces
+            .iter()
+            .any(|namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_empty())
+    });
+    if to_all || (number == KILL && shares_pids && container.cgroup().is_some()) {
+        // With a pid namespace that others live in, the rest would outlive its first process.
+        signal_all(&container, number)?;
     }
-    let pidfd = container.running()?;
-    linux::pidfd::send_signal(pidfd.as_fd(), number).doing(|| format!("signal container {id}"))?;
+    if !to_all {
+        linux::pidfd::send_signal(pidfd.as_fd(), number).doing(|| format!("signal container {id}"))?;
+    }
     if number == KILL && container.status() == Status::Paused {
         // On cgroup v1 a frozen process dies when it is thawed.
         container.own_cgroup()?.freeze(false)?;
+    }
+    Ok(0)
+}
+
+/// Signals every process in the container's cgroup.
+fn signal_all(container: &Container, number: i32) -> Outcome {
+    for pid in container.own_cgroup()?.pids()? {
+        if let Ok(pidfd) = linux::pidfd::open(pid) {
+            let _ = linux::pidfd::send_signal(pidfd.as_fd(), number);
+        }
     }
     Ok(0)
 }
@@ -85,7 +105,6 @@ pub(super) fn delete(global: &Global, mut args: Args) -> Outcome {
             let dir = directory(global, &id)?;
             if dir.is_dir() {
                 std::fs::remove_dir_all(&dir).doing(|| format!("remove {}", dir.display()))?;
-                return Ok(0);
             }
             return if force { Ok(0) } else { Err(Error::State(text)) };
         }

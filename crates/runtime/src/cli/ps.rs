@@ -3,7 +3,7 @@
 use super::args::Args;
 use super::container::Container;
 use super::{Global, Outcome};
-use crate::error::Error;
+use crate::error::{Context, Error};
 
 pub(super) fn ps(global: &Global, mut args: Args) -> Outcome {
     let mut as_json = false;
@@ -20,6 +20,7 @@ pub(super) fn ps(global: &Global, mut args: Args) -> Outcome {
         }
     }
     let id = args.id()?;
+    let options = args.rest();
     let container = Container::open(global, &id)?;
     let mut pids = container.own_cgroup()?.pids()?;
     pids.sort_unstable();
@@ -27,11 +28,44 @@ pub(super) fn ps(global: &Global, mut args: Args) -> Outcome {
         println!("{}", serde_json::json!(pids));
         return Ok(0);
     }
+    if !options.is_empty() {
+        print!("{}", of_host(&options, &pids)?);
+        return Ok(0);
+    }
     println!("{:<8} {:>7} {:>7} CMD", "UID", "PID", "PPID");
     for process in pids.into_iter().filter_map(Process::read) {
         println!("{:<8} {:>7} {:>7} {}", process.uid, process.pid, process.parent, process.command);
     }
     Ok(0)
+}
+
+/// With options only the host's own ps(1) knows what is meant: its lines about these processes.
+fn of_host(options: &[String], pids: &[i32]) -> Result<String, Error> {
+    let output = std::process::Command::new("ps").args(options).output().doing(|| "run ps".into())?;
+    if !output.status.success() {
+        let text = [output.stdout, output.stderr].concat();
+        return Err(Error::Failed(format!(
+            "{}: {}",
+            output.status,
+            String::from_utf8_lossy(&text).trim_end()
+        )));
+    }
+    lines_of(&String::from_utf8_lossy(&output.stdout), pids)
+}
+
+/// The title, and the lines whose column `PID` is one of these.
+fn lines_of(text: &str, pids: &[i32]) -> Result<String, Error> {
+    let title = text.lines().next().unwrap_or_default();
+    let column = title
+        .split_whitespace()
+        .position(|name| name == "PID")
+        .ok_or_else(|| Error::Invalid("couldn't find PID field in ps output".into()))?;
+    let wanted = |line: &&str| {
+        let pid = line.split_whitespace().nth(column).and_then(|word| word.parse().ok());
+        pid.is_some_and(|pid| pids.contains(&pid))
+    };
+    let lines = std::iter::once(title).chain(text.lines().skip(1).filter(wanted));
+    Ok(lines.map(|line| format!("{line}\n")).collect())
 }
 
 struct Process {
@@ -61,6 +95,13 @@ impl Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_the_hosts_ps_are_chosen_by_pid() {
+        let text = "  PID CMD\n    1 init\n   17 sh\n  170 sh\n";
+        assert_eq!(lines_of(text, &[17]).unwrap(), "  PID CMD\n   17 sh\n");
+        assert!(lines_of("CMD\nsh\n", &[17]).is_err());
+    }
 
     #[test]
     fn a_process_is_read_from_proc() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use types::spec::VERSION;
 
@@ -21,12 +22,15 @@ pub(super) fn spec(mut args: Args) -> Outcome {
     args.end()?;
     let path = bundle.join("config.json");
     if path.exists() {
-        return Err(Error::State(format!("file {} exists. Remove it first", path.display())));
+        return Err(Error::State("File config.json exists. Remove it first".into()));
     }
-    let text =
-        serde_json::to_string_pretty(&example(rootless)).map_err(|error| Error::Failed(error.to_string()))?;
-    linux::fs::write_atomic(&path, text.as_bytes(), 0o666, false)
-        .doing(|| format!("write {}", path.display()))?;
+    let mut text = Vec::new();
+    let mut writer = serde_json::Serializer::with_formatter(
+        &mut text,
+        serde_json::ser::PrettyFormatter::with_indent(b"\t"),
+    );
+    example(rootless).serialize(&mut writer).map_err(|error| Error::Failed(error.to_string()))?;
+    linux::fs::write_atomic(&path, &text, 0o666, false).doing(|| format!("write {}", path.display()))?;
     Ok(0)
 }
 

@@ -113,9 +113,9 @@ pub struct FeaturesLinux {
     /// SELinux.
     pub selinux: FeaturesEnabled,
     /// Intel cache and bandwidth control.
-    pub intel_rdt: FeaturesEnabled,
+    pub intel_rdt: FeaturesIntelRdt,
     /// Memory policies.
-    pub memory_policy: FeaturesEnabled,
+    pub memory_policy: FeaturesMemoryPolicy,
     /// Mounts beyond mount(2).
     pub mount_extensions: FeaturesMountExtensions,
     /// Moving network interfaces.
@@ -128,6 +128,28 @@ pub struct FeaturesLinux {
 pub struct FeaturesEnabled {
     /// It is.
     pub enabled: bool,
+}
+
+/// What can be done with resctrl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FeaturesIntelRdt {
+    /// Anything.
+    pub enabled: bool,
+    /// `schemata`
+    pub schemata: bool,
+    /// `enableMonitoring`
+    pub monitoring: bool,
+}
+
+/// Which memory policies are understood.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FeaturesMemoryPolicy {
+    /// `MPOL_...`
+    pub modes: Vec<String>,
+    /// `MPOL_F_...`
+    pub flags: Vec<String>,
 }
 
 /// Which cgroups can be used.

@@ -17,3 +17,4 @@ mod push;
 mod registry;
 mod sdk;
 mod streams;
+mod volumes;

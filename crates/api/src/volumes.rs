@@ -19,7 +19,7 @@ pub(crate) fn volume(of: VolumeDetails) -> body::Volume {
         name: of.name,
         options: of.options,
         scope: of.scope.to_owned(),
-        status: None,
+        status: of.status,
         usage_data: of
             .usage
             .map(|usage| body::UsageData { ref_count: usage.ref_count, size: usage.size_bytes }),

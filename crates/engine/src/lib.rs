@@ -25,6 +25,7 @@ pub mod networks;
 mod open;
 mod random;
 
+mod plugins;
 pub mod settings;
 pub mod system;
 pub mod volumes;

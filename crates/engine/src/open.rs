@@ -37,7 +37,7 @@ impl Engine {
             blocking(move || {
                 let store = Arc::new(open_store(&settings)?);
                 let networks = Networks::open(&store, &settings, events.clone())?;
-                let volumes = Volumes::new(store.clone(), events.clone());
+                let volumes = Volumes::new(store.clone(), events.clone(), &settings.exec_root);
                 let images = Images::new(store.clone(), events.clone(), image_settings(&settings));
                 let containers = Containers::new(Parts {
                     settings: settings.clone(),

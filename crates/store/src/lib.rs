@@ -51,4 +51,4 @@ pub use paths::Paths;
 pub use records::{Record, RecordKind, Records};
 pub use snapshot::{Change, ChangeKind, Snapshotter};
 pub use store::{Options, Store};
-pub use volume::{Volume, Volumes};
+pub use volume::{LOCAL, Volume, Volumes, is_mount};

@@ -1,4 +1,4 @@
-//! Volumes of the `local` driver: directories `volumes/NAME/_data`.
+//! Volumes: directories `volumes/NAME/_data` of the `local` driver, and what is known of those that others keep.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,6 @@ use std::{
 };
 
 use rusqlite::{OptionalExtension as _, Row, params};
-use types::Mount;
 
 use crate::{
     db::{self, Durability},
@@ -23,32 +22,27 @@ use crate::{
 pub struct Volume {
     /// Its name.
     pub name: String,
-    /// Always `local` here.
+    /// [`LOCAL`], or the plugin that keeps it.
     pub driver: String,
     /// The user's labels.
     pub labels: BTreeMap<String, String>,
-    /// Driver options: `type`, `device`, `o`.
+    /// Driver options; those of `local` are `type`, `device`, `o`: what is mounted on its directory while it is used.
     pub options: BTreeMap<String, String>,
     /// RFC 3339.
     pub created_at: String,
     /// Made for one container, without a name from the user.
     pub anonymous: bool,
-    /// Its data.
+    /// Its data; empty if another driver keeps it.
     pub mountpoint: PathBuf,
 }
 
+/// The driver whose volumes lie here.
+pub const LOCAL: &str = "local";
+
 impl Volume {
-    /// The mount that shows the volume at `destination` in a container.
-    pub fn mount(&self, destination: &str) -> Mount {
-        let option = |key: &str| self.options.get(key).cloned().unwrap_or_default();
-        let split = |text: &str| text.split(',').filter(|o| !o.is_empty()).map(str::to_owned).collect();
-        let (kind, source, options): (String, String, Vec<String>) = if self.options.is_empty() {
-            ("bind".to_owned(), self.mountpoint.to_string_lossy().into_owned(), vec!["rbind".to_owned()])
-        } else {
-            (option("type"), option("device"), split(&option("o")))
-        };
-        let kind = if kind.is_empty() || kind == "none" { "bind".to_owned() } else { kind };
-        Mount { kind, source, destination: destination.to_owned(), options }
+    /// Whether its data is a directory of ours.
+    pub fn is_local(&self) -> bool {
+        self.driver == LOCAL
     }
 }
 
@@ -82,14 +76,26 @@ impl<'a> Volumes<'a> {
         paths::make(data.parent().unwrap_or(&data), 0o701)?;
         paths::make(&data, 0o755)?;
         fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).at("changing the mode of", &data)?;
+        Ok((self.note(LOCAL, name, labels, options, anonymous)?, true))
+    }
+
+    /// Notes a volume that its driver has made. It must not be known already.
+    pub fn note(
+        &self,
+        driver: &str,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+        options: &BTreeMap<String, String>,
+        anonymous: bool,
+    ) -> Result<Volume> {
         let volume = Volume {
             name: name.to_owned(),
-            driver: "local".to_owned(),
+            driver: driver.to_owned(),
             labels: labels.clone(),
             options: options.clone(),
             created_at: db::now(),
             anonymous,
-            mountpoint: data,
+            mountpoint: self.place(driver, name),
         };
         let (labels, options) = (db::encode("labels", labels)?, db::encode("options", options)?);
         self.store.db().write(Durability::Power, |tx| {
@@ -103,7 +109,7 @@ impl<'a> Volumes<'a> {
             ])?;
             Ok(())
         })?;
-        Ok((volume, true))
+        Ok(volume)
     }
 
     /// The volume of this name.
@@ -128,10 +134,16 @@ impl<'a> Volumes<'a> {
         self.store.paths().volumes().join(name).join("_data")
     }
 
-    /// Deletes a volume and its data. Refused while a lease is on it.
+    /// Deletes a volume, and its data if that lies here. Refused while a lease is on it. What is mounted on its
+    /// directory must have been unmounted.
     pub fn remove(&self, name: &str) -> Result<()> {
         let _flight = self.store.flights().enter(&format!("volume {name}"));
         self.store.db().write_freeing(Durability::Power, |tx| {
+            let path = self.data(name);
+            if is_mount(&path) {
+                // Deleting would reach into what is mounted.
+                return Err(Error::Invalid(format!("{}: device or resource busy", path.display())));
+            }
             let holders = leases::holders(tx, &Resource::Volume(name.to_owned()))?;
             if !holders.is_empty() {
                 return Err(Error::InUse { what: "volume", name: name.to_owned(), holders });
@@ -148,7 +160,7 @@ impl<'a> Volumes<'a> {
     /// Finishes removals and undoes creations that a crash cut short. Data without a record is never touched.
     pub(crate) fn recover(&self) -> Result<()> {
         let known = self.list()?;
-        for volume in known.iter().filter(|volume| !volume.mountpoint.exists()) {
+        for volume in known.iter().filter(|volume| volume.is_local() && !volume.mountpoint.exists()) {
             self.store.db().write_freeing(Durability::Power, |tx| {
                 tx.prepare_cached("DELETE FROM volumes WHERE name = ?1")?.execute([&volume.name])?;
                 Ok(())
@@ -168,14 +180,18 @@ impl<'a> Volumes<'a> {
         Ok(())
     }
 
-    /// Bytes in the volume, files only.
+    /// Bytes in a local volume, files only.
     pub fn usage(&self, name: &str) -> Result<u64> {
         Ok(crate::diff::measure(&self.data(name))?.bytes)
     }
 
+    fn place(&self, driver: &str, name: &str) -> PathBuf {
+        if driver == LOCAL { self.data(name) } else { PathBuf::new() }
+    }
+
     fn finish(&self, row: Raw) -> Result<Volume> {
         Ok(Volume {
-            mountpoint: self.data(&row.name),
+            mountpoint: self.place(&row.driver, &row.name),
             labels: db::decode("labels", &row.labels)?,
             options: db::decode("options", &row.options)?,
             name: row.name,
@@ -184,6 +200,13 @@ impl<'a> Volumes<'a> {
             anonymous: row.anonymous,
         })
     }
+}
+
+/// Whether something is mounted right there.
+pub fn is_mount(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 const SELECT: &str = "SELECT name, driver, labels, options, created_at, anonymous FROM volumes";
@@ -237,14 +260,11 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
     if options.contains_key("size") {
         return Err(Error::Unsupported("quota size requested but no quota support".to_owned()));
     }
-    let kind = options.get("type").map_or("", String::as_str);
-    if !options.is_empty() && !options.contains_key("device") {
-        return Err(Error::Invalid("missing required option: \"device\"".to_owned()));
-    }
-    if matches!(kind, "" | "none" | "bind") {
-        let device = options.get("device").map_or("", String::as_str);
-        if !options.is_empty() && !Path::new(device).is_absolute() {
-            return Err(Error::Invalid(format!("device {device:?} is not an absolute path")));
+    if !options.is_empty() {
+        for key in ["device", "type"] {
+            if options.get(key).is_none_or(String::is_empty) {
+                return Err(Error::Invalid(format!("missing required option: {key:?}")));
+            }
         }
     }
     Ok(())
@@ -306,7 +326,8 @@ mod tests {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>()
         };
         assert!(check_options(&map(&[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m")])).is_ok());
-        assert!(check_options(&map(&[("type", "none"), ("device", "x"), ("o", "bind")])).is_err());
+        assert!(check_options(&map(&[("type", "none"), ("device", "x"), ("o", "bind")])).is_ok());
+        assert!(check_options(&map(&[("device", "tmpfs"), ("o", "size=1m")])).is_err());
         assert!(check_options(&map(&[("colour", "red")])).is_err());
         assert!(check_options(&map(&[("type", "nfs")])).is_err());
     }

@@ -239,8 +239,7 @@ fn prepare(shared: &Arc<Shared>, mut record: Record, image: &ResolvedImage) -> R
         mount.point.driver = volume.driver;
         mount.point.source = volume.mountpoint;
         if !mount.no_copy && mount.subpath.is_empty() {
-            fill(store, &id, mount)
-                .map_err(|e| Error::internal(format!("failed to populate volume: {e}")))?;
+            fill(shared, &id, mount)?;
         }
     }
     let json = serde_json::to_string(&record).map_err(Error::internal)?;
@@ -249,13 +248,18 @@ fn prepare(shared: &Arc<Shared>, mut record: Record, image: &ResolvedImage) -> R
 }
 
 /// A volume that is empty gets what the image has at its place.
-fn fill(store: &store::Store, id: &ContainerId, mount: &MountRecord) -> Result<()> {
-    let volume = std::path::Path::new(&mount.point.source);
-    if std::fs::read_dir(volume).map_err(Error::internal)?.next().is_none() {
-        let inside = std::path::Path::new(&mount.point.destination);
-        store.snapshots().copy_out(id.as_str(), inside, volume)?;
-    }
-    Ok(())
+fn fill(shared: &Shared, id: &ContainerId, mount: &MountRecord) -> Result<()> {
+    let volume = shared.volumes.attach(&mount.point.name, id.as_str())?;
+    let copy = || -> Result<()> {
+        if std::fs::read_dir(&volume).map_err(Error::internal)?.next().is_none() {
+            let inside = std::path::Path::new(&mount.point.destination);
+            shared.store.snapshots().copy_out(id.as_str(), inside, &volume)?;
+        }
+        Ok(())
+    };
+    let copied = copy().map_err(|error| Error::internal(format!("failed to populate volume: {error}")));
+    shared.volumes.detach_all(id.as_str());
+    copied
 }
 
 /// What a failed create leaves. Blocks. Errors go to the log: the user gets the first one.
@@ -275,7 +279,7 @@ pub(crate) fn undo(shared: &Arc<Shared>, id: &ContainerId) {
     }
     for name in volumes {
         // Anonymous volumes were made for this container; one that is in use is somebody else's.
-        if shared.volumes.get(&name).is_ok_and(|volume| volume.anonymous) {
+        if shared.volumes.find(&name).is_ok_and(|volume| volume.anonymous) {
             let _ = shared.volumes.remove_now(&name);
         }
     }

@@ -440,6 +440,7 @@ impl Driver {
         let (shared, id) = (self.shared.clone(), self.record.id.clone());
         let done = blocking(move || {
             network::leave(&shared, &id, &attached);
+            shared.volumes.detach_all(id.as_str());
             // Only exit.json knows of an end that is not on record.
             if kept { files::remove_dir(&shared.run_dir(&id)) } else { Ok(()) }
         });

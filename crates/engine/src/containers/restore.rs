@@ -72,6 +72,10 @@ fn find_all(shared: &Arc<Shared>) -> Result<Vec<Restored>> {
         restored.push(find(shared, record.clone()));
     }
     sweep(shared, &records)?;
+    let ran = restored.iter().filter(|found| found.end.is_some()).map(|found| &found.record);
+    shared.volumes.restore(ran.flat_map(|record| {
+        record.mounts.iter().map(|mount| (mount.point.name.as_str(), record.id.as_str()))
+    }));
     let live: Vec<::network::Endpoint> =
         restored.iter().flat_map(|found| found.record.attached.clone()).collect();
     match shared.networks.driver().restore(&live) {

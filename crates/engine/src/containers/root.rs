@@ -29,9 +29,12 @@ pub(crate) fn with_root<T: Send + 'static>(
 ) -> Result<oneshot::Receiver<Result<T>>> {
     let (sender, receiver) = oneshot::channel();
     let (shared, handle) = (shared.clone(), handle.clone());
+    // Who uses the volumes of a container that does not run.
+    let visitor = types::id::hex(&crate::random::bytes::<32>()?);
     crate::aside("files", move || {
         let record = handle.record();
-        let done = open(&shared, &record).and_then(|root| work(root.as_fd(), &record));
+        let done = open(&shared, &record, &visitor).and_then(|root| work(root.as_fd(), &record));
+        shared.volumes.detach_all(&visitor);
         // Nobody waits any more when the client has gone.
         let _unread = sender.send(done);
     })?;
@@ -43,12 +46,12 @@ pub(crate) async fn answer<T>(waiting: oneshot::Receiver<Result<T>>) -> Result<T
     waiting.await.unwrap_or_else(|_| Err(Error::internal("reading the container's files was interrupted")))
 }
 
-fn open(shared: &Shared, record: &Record) -> Result<OwnedFd> {
+fn open(shared: &Shared, record: &Record, visitor: &str) -> Result<OwnedFd> {
     if let Some(root) = of_running(shared, record) {
         return Ok(root);
     }
     let rootfs = shared.store.snapshots().mounts(record.id.as_str())?;
-    runtime::view(&shared.rootfs(), &rootfs, &mounts(shared, record)?).map_err(Error::internal)
+    runtime::view(&shared.rootfs(), &rootfs, &mounts(shared, record, visitor)?).map_err(Error::internal)
 }
 
 /// Opened first, then asked whether the process is still the container's: its id may have been given to another.
@@ -59,10 +62,10 @@ fn of_running(shared: &Shared, record: &Record) -> Option<OwnedFd> {
 }
 
 /// What would be mounted if it ran, but for what is only there while it runs.
-fn mounts(shared: &Shared, record: &Record) -> Result<Vec<types::spec::Mount>> {
+fn mounts(shared: &Shared, record: &Record, visitor: &str) -> Result<Vec<types::spec::Mount>> {
     let mut all = Vec::new();
     for mount in record.mounts.iter().filter(|mount| mount.point.kind != "tmpfs") {
-        all.push(spec::mount_of(&start::resolve_mount(shared, mount)?));
+        all.push(spec::mount_of(&start::resolve_mount(shared, mount, visitor)?));
     }
     for name in ["resolv.conf", "hostname", "hosts"] {
         let (file, target) = (shared.data_dir(&record.id).join(name), format!("/etc/{name}"));

@@ -101,6 +101,7 @@ pub(crate) fn start(
         Ok(spawned) => spawned,
         Err(failed) => {
             network::leave(shared, id, &attached);
+            shared.volumes.detach_all(id.as_str());
             let _ = files::remove_dir(&shared.run_dir(id));
             return Err(failed);
         }
@@ -155,6 +156,7 @@ pub(crate) fn undo(shared: &Shared, record: &Record, end: End) {
         tracing::warn!(%id, %error, "cannot end what a supervisor left");
     }
     network::leave(shared, id, &record.attached);
+    shared.volumes.detach_all(id.as_str());
     if let Err(error) = files::remove_dir(&dir) {
         tracing::warn!(%id, %error, "cannot tidy up behind a container");
     }
@@ -306,10 +308,11 @@ pub(crate) fn filter_of(shared: &Shared, record: &Record, caps: &[String]) -> Re
 
 /// The user's mounts with their host paths; missing sources of `-v` are made.
 fn resolve_mounts(shared: &Shared, record: &Record) -> Result<Vec<ResolvedMount>> {
-    record.mounts.iter().map(|mount| resolve_mount(shared, mount)).collect()
+    record.mounts.iter().map(|mount| resolve_mount(shared, mount, record.id.as_str())).collect()
 }
 
-pub(crate) fn resolve_mount(shared: &Shared, mount: &MountRecord) -> Result<ResolvedMount> {
+/// One of them. Its volume is there until `user` detaches what it has.
+pub(crate) fn resolve_mount(shared: &Shared, mount: &MountRecord, user: &str) -> Result<ResolvedMount> {
     let point = &mount.point;
     let bind = |source: &str| Mount {
         kind: "bind".to_owned(),
@@ -331,13 +334,14 @@ pub(crate) fn resolve_mount(shared: &Shared, mount: &MountRecord) -> Result<Reso
             options: mount.tmpfs.clone(),
         },
         "volume" => {
-            let volume = shared.volumes.get(&point.name)?;
+            let data = shared.volumes.attach(&point.name, user)?;
             resolved.propagation = "rprivate".to_owned();
-            match (volume.options.is_empty(), mount.subpath.as_str()) {
-                (false, _) => volume.mount(&point.destination),
-                (true, "") => bind(&volume.mountpoint.to_string_lossy()),
-                (true, subpath) => bind(&subpath_of(&volume.mountpoint, subpath)?),
+            let mut whole = bind(&data.to_string_lossy());
+            if !mount.subpath.is_empty() {
+                check_subpath(&data, &mount.subpath)?;
+                whole.options.push(format!("{}{}", runtime::SUBPATH, mount.subpath));
             }
+            whole
         }
         _ => {
             let source = Path::new(&point.source);
@@ -358,16 +362,23 @@ pub(crate) fn resolve_mount(shared: &Shared, mount: &MountRecord) -> Result<Reso
     Ok(resolved)
 }
 
-/// A directory inside a volume; links must not lead out of it.
-fn subpath_of(volume: &Path, subpath: &str) -> Result<String> {
-    let fail = |why: String| Error::internal(format!("failed to mount volume subpath {subpath:?}: {why}"));
-    let root = volume.canonicalize().map_err(|e| fail(e.to_string()))?;
-    let real = root.join(subpath).canonicalize().map_err(|e| fail(e.to_string()))?;
-    if real.starts_with(&root) {
-        Ok(real.to_string_lossy().into_owned())
-    } else {
-        Err(fail("outside of the volume".to_owned()))
+/// Tells in Docker's words why a path in a volume cannot be mounted. That it stays inside is not known from this, since
+/// others may write there meanwhile: the runtime sees to it where it mounts ([`runtime::SUBPATH`]).
+fn check_subpath(volume: &Path, subpath: &str) -> Result<()> {
+    let path = volume.join(subpath);
+    let no_access = |error: std::io::Error| {
+        let (path, why) = (path.display(), error.to_string());
+        let why = why.split(" (os error").next().unwrap_or_default().to_lowercase();
+        Error::internal(format!("cannot access path {path}: lstat {path}: {why}"))
+    };
+    let root = volume.canonicalize().map_err(no_access)?;
+    if path.canonicalize().map_err(no_access)?.starts_with(&root) {
+        return Ok(());
     }
+    let base = volume.display();
+    Err(Error::internal(format!(
+        "path concatenation escapes the base directory, base: {base}, subpath: {subpath}"
+    )))
 }
 
 /// Where output goes.

@@ -112,7 +112,7 @@ impl System {
             driver_status: driver_status(snapshotter, self.store.paths().root()),
             log_plugins: words(&["json-file", "local", "none"]),
             network_plugins: words(&["bridge", "host", "null"]),
-            volume_plugins: words(&["local"]),
+            volume_plugins: self.volumes.drivers(),
             memory_limit: memory,
             swap_limit: host.validate.swap,
             kernel_memory_tcp: !is_v2 && memory,

@@ -67,7 +67,7 @@ impl Driver {
                 more.push(("read/write", mount.point.rw.to_string()));
                 more.push(("propagation", mount.point.propagation.clone()));
             }
-            self.shared.volumes.publish(action, &mount.point.name, more);
+            self.shared.volumes.publish(action, (&mount.point.name, &mount.point.driver), more);
         }
     }
 

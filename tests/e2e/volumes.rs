@@ -1,0 +1,175 @@
+//! Volumes that are more than a directory: with a file system of their own, with a part mounted, kept by a plugin.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::bed::Bed;
+
+/// In a mount namespace of its own: what is mounted on the host there never meets the machine.
+fn bed() -> Bed {
+    Bed::on_disk("size=64m")
+}
+
+#[test]
+fn privileged_a_volume_with_a_file_system_is_one_for_all_its_users_and_mounted_while_there_are_any() {
+    let mut bed = bed();
+    let options = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=1m,mode=0750", "scratch"];
+    bed.docker(&[&["volume", "create"], &options[..]].concat()).ok();
+    let mounted =
+        |bed: &Bed| bed.leftover_mounts().iter().filter(|line| line.contains("/scratch/_data")).count();
+    assert_eq!(mounted(&bed), 0, "nobody uses it yet");
+    let write = "echo shared > /x/f; sleep 1000";
+    bed.docker(&["run", "-d", "--name", "first", "-v", "scratch:/x", "busybox", "sh", "-c", write]).ok();
+    bed.until(&["exec", "first", "cat", "/x/f"], "shared");
+    let read = [
+        "run",
+        "--rm",
+        "-v",
+        "scratch:/y:ro",
+        "busybox",
+        "sh",
+        "-c",
+        "cat /y/f; stat -c %a /y; grep -c ' /y tmpfs' /proc/mounts",
+    ];
+    assert_eq!(bed.docker(&read).ok(), "shared\n750\n1");
+    assert_eq!(mounted(&bed), 1, "one user has gone, the other is there");
+    let error = bed.docker(&[
+        "run",
+        "--rm",
+        "-v",
+        "scratch:/x",
+        "busybox",
+        "sh",
+        "-c",
+        "head -c 2m /dev/zero > /x/g",
+    ]);
+    assert!(error.fails(1).contains("No space left"), "its size holds");
+
+    // A new daemon knows who uses it, and takes off what nobody uses any more.
+    bed.crash();
+    bed.start();
+    assert_eq!(mounted(&bed), 1);
+    assert_eq!(bed.docker(&["exec", "first", "cat", "/x/f"]).ok(), "shared");
+    bed.docker(&["rm", "-f", "first"]).ok();
+    assert_eq!(mounted(&bed), 0, "the last user has gone");
+    assert_eq!(bed.docker(&["run", "--rm", "-v", "scratch:/x", "busybox", "ls", "/x"]).ok(), "");
+    bed.docker(&["volume", "prune", "-af"]).ok();
+    assert_eq!(bed.docker(&["volume", "ls", "-q"]).ok(), "scratch", "what has options is not pruned");
+    bed.docker(&["volume", "rm", "scratch"]).ok();
+}
+
+#[test]
+fn privileged_an_empty_volume_gets_the_images_content_wherever_it_lies_and_bad_devices_are_told() {
+    let bed = bed();
+    let outside = bed.path("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let device = format!("device={}", outside.display());
+    bed.docker(&["volume", "create", "--opt", "type=none", "--opt", "o=bind", "--opt", &device, "there"])
+        .ok();
+    bed.docker(&["run", "--rm", "-v", "there:/etc", "busybox", "true"]).ok();
+    assert!(outside.join("passwd").exists(), "/etc of the image was copied into what is bound");
+    bed.docker(&["volume", "rm", "there"]).ok();
+    assert!(outside.join("passwd").exists(), "only the volume is gone");
+
+    for (options, want) in [
+        (["type=none", "o=bind", "device=/nosuch/device"], "flags: 0x1000: no such file or directory"),
+        (["type=nosuchfs", "o=ro,x=y", "device=d"], "flags: 0x1, data: x=y: no such device"),
+        (
+            ["type=nfs", "o=addr=no.such.invalid", "device=:/x"],
+            "error resolving passed in network volume address",
+        ),
+    ] {
+        let options: Vec<&str> = options.iter().flat_map(|option| ["--opt", option]).collect();
+        bed.docker(&[&["volume", "create"], &options[..], &["bad"]].concat()).ok();
+        let said = bed.docker(&["run", "--rm", "-v", "bad:/x", "busybox", "true"]).fails(125);
+        assert!(said.contains("error while mounting volume '") && said.contains(want), "{said}");
+        bed.docker(&["volume", "rm", "bad"]).ok();
+    }
+    for (option, want) in [
+        ("o=size=1m", r#"missing required option: "device""#),
+        ("colour=red", r#"invalid option: "colour""#),
+        ("size=1m", "quota size requested but no quota support"),
+    ] {
+        let said = bed.docker(&["volume", "create", "--opt", option, "bad"]).fails(1);
+        assert!(said.contains(want), "{said}");
+    }
+    assert_eq!(bed.docker(&["ps", "-aq"]).ok(), "");
+}
+
+#[test]
+fn privileged_a_part_of_a_volume_is_mounted_and_never_what_lies_outside() {
+    let bed = bed();
+    let fill = "mkdir -p /x/d/e; echo deep > /x/d/e/f; ln -s /etc /x/out; ln -s d/e /x/in";
+    bed.docker(&["run", "--rm", "-v", "whole:/x", "busybox", "sh", "-c", fill]).ok();
+    let part = |path: &str, command: &[&str]| {
+        let mount = format!("type=volume,src=whole,dst=/y,volume-subpath={path}");
+        bed.docker(&[&["run", "--rm", "--mount", &mount, "busybox"], command].concat())
+    };
+    assert_eq!(part("d/e", &["cat", "/y/f"]).ok(), "deep");
+    assert_eq!(part("d/e/f", &["cat", "/y"]).ok(), "deep");
+    assert_eq!(part("in", &["cat", "/y/f"]).ok(), "deep");
+    for (path, want) in [
+        ("out", "path concatenation escapes the base directory, base: "),
+        ("nosuch", "/whole/_data/nosuch: no such file or directory"),
+        ("d/../../x", "subpath must be a relative path within the volume"),
+    ] {
+        let said = part(path, &["true"]).fails(125);
+        assert!(said.contains(want), "{path}: {said}");
+    }
+    bed.docker(&["volume", "rm", "whole"]).ok();
+}
+
+#[test]
+fn privileged_a_plugin_keeps_volumes() {
+    let mut bed = bed();
+    let (sockets, root) = (bed.path("run").join("plugins"), bed.path("plugin"));
+    std::fs::create_dir_all(&sockets).unwrap();
+    std::fs::create_dir(&root).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/volume_plugin.py");
+    let socket = sockets.join("depot.sock");
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "python3", script]).arg(&socket).arg(&root);
+    let mut plugin = command.stdin(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !socket.exists() {
+        assert!(Instant::now() < deadline, "the plugin does not listen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+
+    let said = bed.docker(&["volume", "create", "-d", "nosuch", "v"]).fails(1);
+    assert!(
+        said.contains(r#"create v: error looking up volume plugin nosuch: plugin "nosuch" not found"#),
+        "{said}"
+    );
+    let said = bed.docker(&["volume", "create", "-d", "depot", "--opt", "refuse=no", "v"]).fails(1);
+    assert!(said.contains("create v: VolumeDriver.Create: refused: no"), "{said}");
+    bed.docker(&["volume", "create", "-d", "depot", "--label", "a=b", "v"]).ok();
+    let format = "{{.Driver}} {{.Scope}} {{.Mountpoint}} {{.Labels}} {{.Status}}";
+    let shown = bed.docker(&["volume", "inspect", "-f", format, "v"]).ok();
+    let want = format!("depot global {}/volumes/v map[a:b] map[kind:directory]", root.display());
+    assert_eq!(shown, want);
+    assert!(bed.docker(&["info", "-f", "{{.Plugins.Volume}}"]).ok().contains("depot"));
+
+    let write = "echo kept > /x/f; sleep 1000";
+    bed.docker(&["run", "-d", "--name", "one", "-v", "v:/x", "busybox", "sh", "-c", write]).ok();
+    bed.until(&["exec", "one", "cat", "/x/f"], "kept");
+    assert_eq!(std::fs::read_to_string(root.join("volumes/v/f")).unwrap(), "kept\n");
+    let said = bed.docker(&["volume", "rm", "v"]).fails(1);
+    assert!(said.contains("volume is in use"), "{said}");
+    bed.crash();
+    bed.start();
+    bed.docker(&["rm", "-f", "one"]).ok();
+    let calls = std::fs::read_to_string(root.join("calls")).unwrap();
+    let count = |method: &str| calls.lines().filter(|line| line.starts_with(method)).count();
+    assert_eq!(count("VolumeDriver.Mount"), count("VolumeDriver.Unmount"), "{calls}");
+
+    // What the plugin has besides is listed, and taken over by a create of its name.
+    std::fs::create_dir(root.join("volumes/old")).unwrap();
+    assert!(bed.docker(&["volume", "ls", "--format", "{{.Driver}} {{.Name}}"]).ok().contains("depot old"));
+    bed.docker(&["run", "--rm", "--volume-driver", "depot", "-v", "old:/x", "busybox", "true"]).ok();
+    bed.docker(&["volume", "rm", "v", "old"]).ok();
+    assert_eq!(std::fs::read_dir(root.join("volumes")).unwrap().count(), 0);
+    assert_eq!(bed.docker(&["volume", "ls", "-q"]).ok(), "");
+    plugin.kill().unwrap();
+    plugin.wait().unwrap();
+}

@@ -6,13 +6,27 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{Gid, Mode};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::io::AsyncWriteExt as _;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Docker's port without TLS.
 const DEFAULT_PORT: u16 = 2375;
+/// Docker's port with TLS.
+const DEFAULT_TLS_PORT: u16 = 2376;
+/// How long a client may take to shake hands. It holds a place among the connections meanwhile.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+/// The first byte of a TLS connection (RFC 8446, section 5.1: a record of the handshake).
+const HANDSHAKE_RECORD: u8 = 22;
+/// What somebody who speaks plain HTTP to an encrypted port is told: Go's answer.
+const PLAIN_TO_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// Connections the kernel holds until we accept them.
 const BACKLOG: i32 = 1024;
 
@@ -52,23 +66,39 @@ pub enum ListenError {
 }
 
 /// One listening socket. Dropping it removes its file.
-#[derive(Debug)]
 pub struct Listener {
     socket: Socket,
     address: String,
     file: Option<SocketFile>,
 }
 
-#[derive(Debug)]
 enum Socket {
     Unix(UnixListener),
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<TlsAcceptor>),
 }
 
 /// A client.
 pub(crate) enum Connection {
     Unix(UnixStream),
     Tcp(TcpStream),
+    /// Not yet shaken hands with: [`shake_hands`].
+    Tls(TcpStream, TlsAcceptor),
+}
+
+/// Shakes hands with a client that has connected. An error is the client's.
+pub(crate) async fn shake_hands(
+    mut stream: TcpStream,
+    acceptor: &TlsAcceptor,
+) -> io::Result<TlsStream<TcpStream>> {
+    let shaken = async {
+        let mut first = [0];
+        if stream.peek(&mut first).await? == 1 && first[0] != HANDSHAKE_RECORD {
+            stream.write_all(PLAIN_TO_TLS).await?;
+            return Err(io::Error::other("client sent an HTTP request to an HTTPS server"));
+        }
+        acceptor.accept(stream).await
+    };
+    tokio::time::timeout(HANDSHAKE_PATIENCE, shaken).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// A socket's file, to be removed if it is still the one we made.
@@ -100,18 +130,19 @@ impl fmt::Display for Listener {
 
 impl Listener {
     /// Listens on one `-H` address. `activated` are the sockets given by systemd, used by `fd://`; one address may
-    /// give several listeners. Must be called inside the tokio runtime.
+    /// give several listeners. With `tls`, what comes over TCP is encrypted. Must be called inside the tokio runtime.
     pub fn bind(
         address: &str,
         ownership: Ownership,
         activated: &mut Vec<OwnedFd>,
+        tls: Option<&Arc<ServerConfig>>,
     ) -> Result<Vec<Self>, ListenError> {
         let (protocol, rest) =
             address.split_once("://").ok_or_else(|| ListenError::Format(address.to_owned()))?;
         match protocol {
             "unix" => Ok(vec![Self::unix(address, Path::new(rest), ownership)?]),
-            "tcp" => Ok(vec![Self::tcp(address, rest)?]),
-            "fd" => Self::activated(address, activated),
+            "tcp" => Ok(vec![Self::tcp(address, rest, tls)?]),
+            "fd" => Self::activated(address, activated, tls),
             other => Err(ListenError::Protocol(address.to_owned(), other.to_owned())),
         }
     }
@@ -133,20 +164,28 @@ impl Listener {
         Ok(Self { socket: Socket::Unix(listener), address: address.to_owned(), file: Some(file) })
     }
 
-    fn tcp(address: &str, rest: &str) -> Result<Self, ListenError> {
-        let target = tcp_address(rest).ok_or_else(|| ListenError::Format(address.to_owned()))?;
+    fn tcp(address: &str, rest: &str, tls: Option<&Arc<ServerConfig>>) -> Result<Self, ListenError> {
+        let port = if tls.is_some() { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
+        let target = tcp_address(rest, port).ok_or_else(|| ListenError::Format(address.to_owned()))?;
         let io = |cause| ListenError::Io { address: address.to_owned(), cause };
         // A daemon that was restarted must get its port back at once: std sets SO_REUSEADDR.
         let listener = std::net::TcpListener::bind(target).map_err(io)?;
         listener.set_nonblocking(true).map_err(io)?;
         let listener = TcpListener::from_std(listener).map_err(io)?;
-        tracing::warn!(
-            "{address}: the API is reachable over the network without encryption; whoever reaches it is root here"
-        );
-        Ok(Self { socket: Socket::Tcp(listener), address: address.to_owned(), file: None })
+        if tls.is_none() {
+            tracing::warn!(
+                "{address}: the API is reachable over the network without encryption; whoever reaches it is root here"
+            );
+        }
+        let acceptor = tls.cloned().map(TlsAcceptor::from);
+        Ok(Self { socket: Socket::Tcp(listener, acceptor), address: address.to_owned(), file: None })
     }
 
-    fn activated(address: &str, sockets: &mut Vec<OwnedFd>) -> Result<Vec<Self>, ListenError> {
+    fn activated(
+        address: &str,
+        sockets: &mut Vec<OwnedFd>,
+        tls: Option<&Arc<ServerConfig>>,
+    ) -> Result<Vec<Self>, ListenError> {
         let io = |cause| ListenError::Io { address: address.to_owned(), cause };
         let listeners = sockets.drain(..).map(|socket| {
             rustix::io::ioctl_fionbio(&socket, true).map_err(|e| io(e.into()))?;
@@ -155,7 +194,8 @@ impl Listener {
                 let listener = std::os::unix::net::UnixListener::from(socket);
                 Socket::Unix(UnixListener::from_std(listener).map_err(io)?)
             } else {
-                Socket::Tcp(TcpListener::from_std(socket.into()).map_err(io)?)
+                let listener = TcpListener::from_std(socket.into()).map_err(io)?;
+                Socket::Tcp(listener, tls.cloned().map(TlsAcceptor::from))
             };
             Ok(Self { socket, address: address.to_owned(), file: None })
         });
@@ -167,7 +207,7 @@ impl Listener {
     pub fn local_address(&self) -> String {
         match &self.socket {
             Socket::Unix(_) => self.address.clone(),
-            Socket::Tcp(tcp) => {
+            Socket::Tcp(tcp, _) => {
                 tcp.local_addr().map_or_else(|_| self.address.clone(), |address| format!("tcp://{address}"))
             }
         }
@@ -176,10 +216,13 @@ impl Listener {
     pub(crate) async fn accept(&self) -> io::Result<Connection> {
         match &self.socket {
             Socket::Unix(listener) => Ok(Connection::Unix(listener.accept().await?.0)),
-            Socket::Tcp(listener) => {
+            Socket::Tcp(listener, acceptor) => {
                 let stream = listener.accept().await?.0;
                 stream.set_nodelay(true)?;
-                Ok(Connection::Tcp(stream))
+                Ok(match acceptor {
+                    None => Connection::Tcp(stream),
+                    Some(acceptor) => Connection::Tls(stream, acceptor.clone()),
+                })
             }
         }
     }
@@ -230,7 +273,7 @@ fn clear_stale(path: &Path) -> Result<(), Obstacle> {
 }
 
 /// `host:port`, `host` or `:port`; the host is an address or `localhost`. A static binary resolves no names.
-fn tcp_address(text: &str) -> Option<SocketAddr> {
+fn tcp_address(text: &str, default_port: u16) -> Option<SocketAddr> {
     let text = text.trim_end_matches('/');
     if let Ok(address) = text.parse() {
         return Some(address);
@@ -244,7 +287,7 @@ fn tcp_address(text: &str) -> Option<SocketAddr> {
         Some((name, port)) if host(name).is_some() && !port.is_empty() => {
             Some((host(name)?, port.parse().ok()?).into())
         }
-        _ => Some((host(text)?, DEFAULT_PORT).into()),
+        _ => Some((host(text)?, default_port).into()),
     }
 }
 
@@ -266,7 +309,7 @@ mod tests {
             ("example.com:1", None),
             ("127.0.0.1:x", None),
         ] {
-            assert_eq!(tcp_address(text).map(|a| a.to_string()).as_deref(), want, "{text:?}");
+            assert_eq!(tcp_address(text, DEFAULT_PORT).map(|a| a.to_string()).as_deref(), want, "{text:?}");
         }
     }
 
@@ -275,7 +318,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/wharf.sock");
         let address = format!("unix://{}", path.display());
-        let bind = || Listener::bind(&address, Ownership::default(), &mut Vec::new());
+        let bind = || Listener::bind(&address, Ownership::default(), &mut Vec::new(), None);
         let first = bind().unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         assert!(matches!(bind(), Err(ListenError::InUse(_))));
@@ -294,7 +337,7 @@ mod tests {
     #[tokio::test]
     async fn other_addresses_are_refused() {
         for bad in ["/run/x.sock", "http://x", "fd://", "tcp://example.com:1"] {
-            assert!(Listener::bind(bad, Ownership::default(), &mut Vec::new()).is_err(), "{bad}");
+            assert!(Listener::bind(bad, Ownership::default(), &mut Vec::new(), None).is_err(), "{bad}");
         }
     }
 }

@@ -63,6 +63,12 @@ async fn accept(listener: Listener, parts: Parts, slots: Arc<Semaphore>, mut sto
             match connection {
                 crate::listen::Connection::Unix(stream) => connection_task(stream, parts, stop).await,
                 crate::listen::Connection::Tcp(stream) => connection_task(stream, parts, stop).await,
+                crate::listen::Connection::Tls(stream, acceptor) => {
+                    match crate::listen::shake_hands(stream, &acceptor).await {
+                        Ok(stream) => connection_task(stream, parts, stop).await,
+                        Err(e) => tracing::info!("http: TLS handshake error: {e}"),
+                    }
+                }
             }
             drop(slot);
         });

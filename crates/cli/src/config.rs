@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What the user has set once for all commands. Unknown keys are other versions' and stay theirs.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -102,19 +103,30 @@ impl ConfigFile {
     }
 }
 
-/// The daemon's address of a context; its metadata lies in a directory named by a hash of its name.
-pub(crate) fn context_host(directory: &Path, name: &str) -> Result<String, String> {
-    let missing = || format!("context \"{name}\": context not found");
-    let entries = std::fs::read_dir(directory.join("contexts").join("meta")).map_err(|_| missing())?;
-    for entry in entries.flatten() {
-        let Ok(text) = std::fs::read(entry.path().join("meta.json")) else { continue };
-        let Ok(meta) = serde_json::from_slice::<Value>(&text) else { continue };
-        if meta["Name"] == name {
-            return match meta["Endpoints"]["docker"]["Host"].as_str() {
-                Some(host) if !host.is_empty() => Ok(host.to_owned()),
-                _ => Err(format!("context \"{name}\" has no docker endpoint")),
-            };
-        }
-    }
-    Err(missing())
+/// Changes the file and keeps all that it says besides; whoever reads it meanwhile sees the old or the new one.
+pub(crate) fn edit(
+    directory: &Path,
+    change: impl FnOnce(&mut serde_json::Map<String, Value>),
+) -> Result<(), String> {
+    let path = directory.join("config.json");
+    let failed = |error: std::io::Error| format!("{}: {}", path.display(), crate::os_error(&error));
+    let mut whole: Value = match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => json!({ "auths": {} }),
+        Err(error) => return Err(failed(error)),
+    };
+    change(whole.as_object_mut().ok_or_else(|| format!("{}: no object", path.display()))?);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    // A file that is a link to another stays one, as with Docker.
+    let place = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+    let text = tabbed(&whole).map_err(|error| error.to_string())?;
+    crate::contexts::replace(&place, &text, 0o600)
+}
+
+/// JSON as Docker's client writes its file.
+fn tabbed(value: &Value) -> serde_json::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+    serde::Serialize::serialize(value, &mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
+    Ok(text)
 }

@@ -1,21 +1,25 @@
 //! What commands share: configuration, client, global flags. Each part is made when first asked for.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use types::ImageRef;
 use wire::client::{Client, Host};
 
 use crate::Failure;
 use crate::config::{self, ConfigFile};
+use crate::contexts::{self, Meta, TlsFiles};
 use crate::credentials::Keeper;
 use crate::flags::Parsed;
 
 /// Where `wharf daemon` listens unless told otherwise.
 const DEFAULT_HOST: &str = "unix:///run/wharf.sock";
+/// The same when TLS is asked for and no address is given: Docker's.
+const DEFAULT_TLS_HOST: &str = "tcp://localhost:2376";
 /// Key of Docker Hub in `auths`.
 pub(crate) const HUB_AUTH_KEY: &str = "https://index.docker.io/v1/";
 
@@ -60,32 +64,89 @@ impl Context {
         if named.is_empty() { "default".to_owned() } else { named }
     }
 
+    /// The contexts of this user.
+    pub(crate) fn contexts(&self) -> contexts::Store {
+        contexts::Store::new(&self.directory())
+    }
+
+    /// The context that is made of flags and environment, with its certificates and keys.
+    pub(crate) fn default_context(&self) -> Result<(Meta, TlsFiles), String> {
+        let tls = self.tls_flags()?;
+        let given = match self.globals.list("host").into_iter().next() {
+            Some(host) => host,
+            None => env::var("DOCKER_HOST").unwrap_or_default(),
+        };
+        let host = match (given.trim(), &tls) {
+            ("", None) => DEFAULT_HOST,
+            ("", Some(_)) => DEFAULT_TLS_HOST,
+            (given, _) => given,
+        };
+        let skip = tls.as_ref().is_some_and(|(_, skip)| *skip);
+        let endpoint = json!({ "Host": host, "SkipTLSVerify": skip });
+        let meta = Meta {
+            name: contexts::DEFAULT.to_owned(),
+            metadata: Map::new(),
+            endpoints: Map::from_iter([(contexts::ENDPOINT.to_owned(), endpoint)]),
+        };
+        let files = tls.map(|(files, _)| (contexts::ENDPOINT.to_owned(), files));
+        Ok((meta, files.into_iter().collect()))
+    }
+
+    /// Certificates and keys of `--tls` and its like, and whether everybody is believed; nothing when TLS is off.
+    fn tls_flags(&self) -> Result<Option<(BTreeMap<String, Vec<u8>>, bool)>, String> {
+        let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let flag = |name: &str, variable: &str| match self.globals.changed(name) {
+            true => self.globals.on(name),
+            false => is_set(variable),
+        };
+        let verify = flag("tlsverify", "DOCKER_TLS_VERIFY");
+        // Whoever says anything about verifying wants TLS.
+        if !(flag("tls", "DOCKER_TLS") || verify || self.globals.changed("tlsverify")) {
+            return Ok(None);
+        }
+        let directory = match env::var_os("DOCKER_CERT_PATH").filter(|path| !path.is_empty()) {
+            Some(path) => PathBuf::from(path),
+            None => config::directory(""),
+        };
+        let mut files = BTreeMap::new();
+        for (name, file) in [("tlscacert", "ca.pem"), ("tlscert", "cert.pem"), ("tlskey", "key.pem")] {
+            let given = self.globals.text(name);
+            let given = ['"', '\''].iter().fold(given, |text, quote| {
+                text.strip_prefix(*quote).and_then(|text| text.strip_suffix(*quote)).unwrap_or(text)
+            });
+            let path = if given.is_empty() { directory.join(file) } else { PathBuf::from(given) };
+            match std::fs::read(&path) {
+                Ok(contents) => drop(files.insert(file.to_owned(), contents)),
+                // A client without a certificate of its own is one that the daemon does not ask for it.
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::NotFound
+                        && !self.globals.changed(name)
+                        && name != "tlscacert" => {}
+                Err(error) => return Err(format!("open {}: {}", path.display(), crate::os_error(&error))),
+            }
+        }
+        Ok(Some((files, !verify)))
+    }
+
     fn host(&self) -> Result<Host, Failure> {
-        let hosts = self.globals.list("host");
         let failed = |why: String| {
             Failure::new(format!("Failed to initialize: unable to resolve docker endpoint: {why}"))
         };
         if self.globals.changed("host") && !self.globals.text("context").is_empty() {
             return Err(Failure::new("conflicting options: cannot specify both --host and --context"));
         }
-        let tls = ["tls", "tlsverify"].iter().any(|flag| self.globals.on(flag));
-        let tls_wanted = ["DOCKER_TLS", "DOCKER_TLS_VERIFY"]
-            .iter()
-            .any(|name| env::var(name).is_ok_and(|v| !v.is_empty()));
-        let text = match hosts.into_iter().next() {
-            Some(host) => host,
-            None => match self.context_name().as_str() {
-                "default" => env::var("DOCKER_HOST").unwrap_or_default(),
-                name => config::context_host(&self.directory(), name).map_err(failed)?,
-            },
+        let (meta, files) = match self.context_name().as_str() {
+            contexts::DEFAULT => self.default_context().map_err(failed)?,
+            name => {
+                let store = self.contexts();
+                (store.get(name).map_err(failed)?, store.tls(name).map_err(failed)?)
+            }
         };
-        let text = if text.trim().is_empty() { DEFAULT_HOST.to_owned() } else { text.trim().to_owned() };
-        let host = Host::parse(&text).map_err(|error| failed(error.to_string()))?;
-        match host {
-            // TLS means nothing on a unix socket, and Docker ignores it there too.
-            Host::Tcp { .. } if tls || tls_wanted => Ok(Host::Unsupported(text, "TLS is not implemented")),
-            host => Ok(host),
-        }
+        let text = meta.host().map_err(failed)?;
+        let text = if text.is_empty() { DEFAULT_HOST } else { text };
+        let tls =
+            contexts::tls_options(files.get(contexts::ENDPOINT), meta.skips_verification()).map(Arc::new);
+        Host::parse(text, tls.as_ref()).map_err(|error| failed(error.to_string()))
     }
 
     /// The client. It connects with its first request.

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::config::ConfigFile;
+use crate::config::{self, ConfigFile};
 use crate::warn;
 
 /// What a helper calls the user of an identity token.
@@ -87,44 +87,18 @@ impl<'a> Keeper<'a> {
         })
     }
 
-    /// Rewrites the file with all that it says besides; whoever reads it meanwhile sees the old or the new one.
     fn change(&self, change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Result<(), String> {
-        let failed = |error: std::io::Error| format!("{}: {}", self.path.display(), crate::os_error(&error));
-        let mut whole: Value = match std::fs::read(&self.path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", self.path.display()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => json!({}),
-            Err(error) => return Err(failed(error)),
-        };
-        let map = whole.as_object_mut().ok_or_else(|| format!("{}: no object", self.path.display()))?;
-        let auths = map.entry("auths").or_insert_with(|| json!({}));
-        change(auths.as_object_mut().ok_or_else(|| format!("{}: auths: no object", self.path.display()))?);
-        let text = tabbed(&whole).map_err(|error| error.to_string())?;
-        let parent = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(parent).map_err(failed)?;
-        let partial = self.path.with_extension(format!("json.{}", std::process::id()));
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let mut options = std::fs::OpenOptions::new();
-        let written = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&partial)
-            .and_then(|mut file| file.write_all(&text))
-            .and_then(|()| std::fs::rename(&partial, &self.path));
-        written.map_err(|error| {
-            // What is half written is of no use to anybody.
-            let _ = std::fs::remove_file(&partial);
-            failed(error)
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        config::edit(directory, |map| {
+            let auths = map.entry("auths").or_insert_with(|| json!({}));
+            if !auths.is_object() {
+                *auths = json!({});
+            }
+            if let Some(auths) = auths.as_object_mut() {
+                change(auths);
+            }
         })
     }
-}
-
-/// JSON as Docker's client writes its file.
-fn tabbed(value: &Value) -> serde_json::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
-    serde::Serialize::serialize(value, &mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
-    Ok(text)
 }
 
 fn run(helper: &str, verb: &str, input: &[u8]) -> Result<Vec<u8>, String> {

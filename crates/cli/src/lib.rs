@@ -20,6 +20,8 @@
 mod commands;
 mod config;
 mod context;
+mod contexts;
+mod copy;
 mod credentials;
 mod flags;
 mod format;
@@ -74,6 +76,12 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         Self::new(error.to_string())
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(message: &str) -> Self {
+        Self::new(message)
     }
 }
 

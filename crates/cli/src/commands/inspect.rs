@@ -31,7 +31,7 @@ pub(crate) fn any(context: &Context, parsed: &Parsed) -> Outcome {
     }
     let client = context.client()?;
     let size = parsed.on("size");
-    show(parsed, |name| {
+    show(&parsed.args, parsed.text("format"), |name| {
         for candidate in KINDS.into_iter().filter(|candidate| kind.is_empty() || *candidate == kind) {
             let result = fetch(client, candidate, name, size && candidate == "container");
             match result {
@@ -67,7 +67,7 @@ fn fetch(client: &Client, kind: &str, name: &str, size: bool) -> Result<Vec<u8>,
 /// `docker container inspect`.
 pub(crate) fn containers(context: &Context, parsed: &Parsed) -> Outcome {
     let client = context.client()?;
-    show(parsed, |name| {
+    show(&parsed.args, parsed.text("format"), |name| {
         fetch(client, "container", name, parsed.on("size")).map_err(|error| error.to_string())
     })
 }
@@ -79,7 +79,7 @@ pub(crate) fn images(context: &Context, parsed: &Parsed) -> Outcome {
     if !parsed.text("platform").is_empty() {
         query = query.json("platform", &platform_json(parsed.text("platform"))?);
     }
-    show(parsed, |name| {
+    show(&parsed.args, parsed.text("format"), |name| {
         client
             .get_raw(&format!("/images/{}/json", path_escape(name)), &query)
             .map_err(|error| error.to_string())
@@ -90,7 +90,7 @@ pub(crate) fn images(context: &Context, parsed: &Parsed) -> Outcome {
 pub(crate) fn networks(context: &Context, parsed: &Parsed) -> Outcome {
     let client = context.client()?;
     let query = if parsed.on("verbose") { Query::new().with("verbose", "true") } else { Query::new() };
-    show(parsed, |name| {
+    show(&parsed.args, parsed.text("format"), |name| {
         client.get_raw(&format!("/networks/{}", path_escape(name)), &query).map_err(|error| error.to_string())
     })
 }
@@ -98,12 +98,13 @@ pub(crate) fn networks(context: &Context, parsed: &Parsed) -> Outcome {
 /// `docker volume inspect`.
 pub(crate) fn volumes(context: &Context, parsed: &Parsed) -> Outcome {
     let client = context.client()?;
-    show(parsed, |name| fetch(client, "volume", name, false).map_err(|error| error.to_string()))
+    show(&parsed.args, parsed.text("format"), |name| {
+        fetch(client, "volume", name, false).map_err(|error| error.to_string())
+    })
 }
 
 /// Shows each object in turn, then reports what went wrong.
-fn show(parsed: &Parsed, fetch: impl Fn(&str) -> Fetched) -> Outcome {
-    let format = parsed.text("format");
+pub(super) fn show(names: &[String], format: &str, fetch: impl Fn(&str) -> Fetched) -> Outcome {
     let template = match format {
         "" | "json" => None,
         text => Some(
@@ -114,7 +115,7 @@ fn show(parsed: &Parsed, fetch: impl Fn(&str) -> Fetched) -> Outcome {
     let mut documents = Vec::new();
     let mut lines = String::new();
     let mut errors = Vec::new();
-    for name in &parsed.args {
+    for name in names {
         let result =
             fetch(name).and_then(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string()));
         match (result, &template) {

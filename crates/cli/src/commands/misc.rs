@@ -6,10 +6,10 @@ use wire::client::{Payload, Query, path_escape};
 
 use super::images::{check_output, write_output};
 use super::ps::host_port;
-use super::volumes::natural;
 use crate::context::Context;
 use crate::flags::Parsed;
 use crate::format::tabwriter;
+use crate::format::text::natural;
 use crate::opts::{limits, size};
 use crate::{Failure, Outcome, print, print_line, term};
 

@@ -1,5 +1,7 @@
 //! The commands: each a function that translates flags into requests and answers into text.
 
+mod contexts;
+mod cp;
 mod create;
 mod events;
 mod exec;
@@ -26,16 +28,13 @@ use serde_json::Value as Json;
 pub(crate) use tree::ROOT;
 
 /// Commands of Docker that are not built yet, with the part of Wharf they belong to.
-const NOT_YET: [(&str, &str); 22] = [
+const NOT_YET: [(&str, &str); 19] = [
     ("docker build", "image builds"),
     ("docker builder", "image builds"),
     ("docker buildx", "image builds"),
     ("docker checkpoint", "checkpoints"),
     ("docker compose", "compose"),
     ("docker config", "clusters"),
-    ("docker container cp", "copying files"),
-    ("docker context", "contexts are read, not managed"),
-    ("docker cp", "copying files"),
     ("docker image build", "image builds"),
     ("docker manifest", "registries"),
     ("docker node", "clusters"),

@@ -1,5 +1,7 @@
 //! The tree of commands.
 
+use super::contexts::CONTEXT;
+use super::cp::CP;
 use super::registries::{LOGIN, LOGOUT, PUSH};
 use super::{
     create, events, exec, images, inspect, lifecycle, logs, misc, prune, ps, pull, run, usage, version,
@@ -42,10 +44,10 @@ pub(crate) static ROOT: Command = Command::new(
 .flags_first();
 
 const COMMANDS: &[&Command] = &[
-    &ATTACH, &COMMIT, &CONTAINER, &CREATE, &DIFF, &EVENTS, &EXEC, &EXPORT, &HISTORY, &IMAGE, &IMAGES,
-    &IMPORT, &INFO, &INSPECT, &KILL, &LOAD, &LOGIN, &LOGOUT, &LOGS, &NETWORK, &PAUSE, &PORT, &PS, &PULL,
-    &PUSH, &RENAME, &RESTART, &RM, &RMI, &RUN, &SAVE, &START, &STATS, &STOP, &SYSTEM, &TAG, &TOP, &UNPAUSE,
-    &UPDATE, &VERSION, &VOLUME, &WAIT,
+    &ATTACH, &COMMIT, &CONTAINER, &CONTEXT, &CP, &CREATE, &DIFF, &EVENTS, &EXEC, &EXPORT, &HISTORY, &IMAGE,
+    &IMAGES, &IMPORT, &INFO, &INSPECT, &KILL, &LOAD, &LOGIN, &LOGOUT, &LOGS, &NETWORK, &PAUSE, &PORT, &PS,
+    &PULL, &PUSH, &RENAME, &RESTART, &RM, &RMI, &RUN, &SAVE, &START, &STATS, &STOP, &SYSTEM, &TAG, &TOP,
+    &UNPAUSE, &UPDATE, &VERSION, &VOLUME, &WAIT,
 ];
 
 static ATTACH: Command = Command::new(
@@ -430,6 +432,7 @@ static CONTAINER: Command = Command::new(
     Action::Group(&[
         &ATTACH,
         &COMMIT,
+        &CP,
         &CREATE,
         &DIFF,
         &EXEC,

@@ -7,7 +7,7 @@ use super::{labels_text, string_map};
 use crate::context::Context;
 use crate::flags::Parsed;
 use crate::format::table::Table;
-use crate::format::text::short_id;
+use crate::format::text::{natural, short_id};
 use crate::format::units;
 use crate::opts::filter::Filters;
 use crate::opts::to_map;
@@ -317,37 +317,9 @@ fn contains(subnet: &str, address: &str) -> bool {
     }
 }
 
-/// Order in which numbers inside names count as numbers: `net2` before `net10`.
-pub(super) fn natural(a: &str, b: &str) -> std::cmp::Ordering {
-    let (mut a, mut b) = (a, b);
-    loop {
-        let number = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        match (a.chars().next(), b.chars().next()) {
-            (Some(x), Some(y)) if x.is_ascii_digit() && y.is_ascii_digit() => {
-                let ((left, rest_a), (right, rest_b)) = (a.split_at(number(a)), b.split_at(number(b)));
-                let (left, right) = (left.trim_start_matches('0'), right.trim_start_matches('0'));
-                let order = left.len().cmp(&right.len()).then_with(|| left.cmp(right));
-                if order.is_ne() {
-                    return order;
-                }
-                (a, b) = (rest_a, rest_b);
-            }
-            (Some(x), Some(y)) if x == y => (a, b) = (&a[x.len_utf8()..], &b[y.len_utf8()..]),
-            (x, y) => return x.cmp(&y),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_sort_by_the_numbers_in_them() {
-        let mut names = ["net10", "net2", "bridge", "net", "net02x"];
-        names.sort_by(|a, b| natural(a, b));
-        assert_eq!(names, ["bridge", "net", "net2", "net02x", "net10"]);
-    }
 
     #[test]
     fn an_address_belongs_to_its_subnet() {

@@ -25,12 +25,23 @@ pub(super) fn check(flag: &Flag, value: &str) -> Result<String, String> {
         Kind::Network => drop(opts::network::parse(value)?),
         Kind::Gpu => drop(opts::device::parse_gpus(value)?),
         Kind::Filter => opts::filter::check(value)?,
+        Kind::Pairs => drop(pairs(value)?),
         Kind::Str | Kind::List | Kind::Strings | Kind::Map => {}
     }
     match flag.check {
         Some(check) => check(&kept),
         None => Ok(kept),
     }
+}
+
+/// Names and values separated by commas; whole pairs may be quoted, as in a CSV file.
+pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    let fields = opts::csv::fields(text)?;
+    let pair = |field: String| match field.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(format!("{field} must be formatted as key=value")),
+    };
+    fields.into_iter().map(pair).collect()
 }
 
 /// Go's `strconv.ParseBool`.

@@ -10,7 +10,7 @@ mod usage;
 
 use std::fmt;
 
-pub(crate) use checks::{go_quote, parse_bool};
+pub(crate) use checks::{go_quote, pairs, parse_bool};
 pub(crate) use parse::{FlagError, Parsed, parse};
 pub(crate) use usage::{help_text, use_line, wrap_width};
 
@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Decimal,
     Duration,
     Map,
+    /// `name=value,name=value`, may be repeated.
+    Pairs,
     Ulimit,
     Mount,
     Network,
@@ -57,6 +59,7 @@ impl Kind {
             Self::Decimal => "decimal",
             Self::Duration => "duration",
             Self::Map => "map",
+            Self::Pairs => "stringToString",
             Self::Ulimit => "ulimit",
             Self::Mount => "mount",
             Self::Network => "network",

@@ -86,7 +86,7 @@ pub(super) fn json(value: &Value) -> String {
         Value::Float(value) => shortest(*value, -6..21),
         Value::Str(text) => serde_json::Value::from(&**text).to_string(),
         Value::List(items) => format!("[{}]", items.iter().map(json).collect::<Vec<_>>().join(",")),
-        Value::Map(entries) => object(entries.iter().map(|(key, value)| (key.as_str(), value))),
+        Value::Map(_) => object(sorted(value).into_iter()),
         Value::Record(record) => json_of_record(record),
     }
 }

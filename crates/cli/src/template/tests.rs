@@ -31,7 +31,7 @@ fn actions_show_values_as_go_does() {
         ),
         ("{{.HostConfig.PortBindings}}", "map[80/tcp:[{ 8080}]]"),
         ("{{.HostConfig.OomKillDisable}}", "<nil>"),
-        ("{{json .Labels}} {{json .Nothing}}", r#"{"z":"1","a":"2"} null"#),
+        ("{{json .Labels}} {{json .Nothing}}", r#"{"a":"2","z":"1"} null"#),
         ("{{.Labels.nosuch}}", "<no value>"),
         ("{{index .Labels \"z\"}}|{{index .Labels \"nosuch\"}}|{{index .Args 1}}", "1||b"),
         ("{{.State.Health}}", "<nil>"),

@@ -11,6 +11,7 @@ mod notify;
 mod options;
 mod pidfile;
 mod settings;
+mod tls;
 mod values;
 
 use std::ffi::OsString;
@@ -164,11 +165,13 @@ async fn serve(
 fn listen(config: &DaemonConfig) -> anyhow::Result<Vec<Listener>> {
     let gid =
         group::socket_group(config.group.as_deref()).map_err(|e| anyhow!("failed to start daemon: {e}"))?;
+    let tls = config.tls.as_ref().map(tls::TlsFiles::server_config).transpose().context("failed to start daemon")?;
     let mut activated = linux::activation::take_sockets();
     let mut listeners = Vec::new();
     for host in &config.hosts {
         listeners.extend(
-            Listener::bind(host, Ownership { gid }, &mut activated).context("failed to start daemon")?,
+            Listener::bind(host, Ownership { gid }, &mut activated, tls.as_ref())
+                .context("failed to start daemon")?,
         );
     }
     Ok(listeners)

@@ -7,6 +7,7 @@ use engine::Settings;
 use serde_json::Value;
 use types::config::{LogConfig, Ulimit};
 
+use super::tls::{self, TlsFiles};
 use super::values::{ConfigError, Values};
 
 /// Where the daemon listens when nothing is said.
@@ -19,6 +20,8 @@ pub(crate) struct DaemonConfig {
     pub(crate) hosts: Vec<String>,
     /// Group of the unix sockets, if the user named one.
     pub(crate) group: Option<String>,
+    /// What encrypts the TCP addresses.
+    pub(crate) tls: Option<TlsFiles>,
     /// Where the process id goes.
     pub(crate) pidfile: PathBuf,
     /// The domain's settings.
@@ -83,6 +86,7 @@ pub(crate) fn build(values: &Values) -> Result<DaemonConfig, ConfigError> {
     Ok(DaemonConfig {
         hosts,
         group: values.text("group").map(str::to_owned),
+        tls: tls::files(values),
         pidfile: path("pidfile", &exec_root.join("wharf.pid")),
         settings,
     })

@@ -401,8 +401,8 @@ mod tests {
                 "storage-driver: zfs is not supported by this version of wharf yet (only erofs, overlay2, overlay, overlayfs, vfs, copy)",
             ),
             (
-                r#"{"tlsverify":true}"#,
-                "tlsverify: true is not supported by this version of wharf yet (only false)",
+                r#"{"selinux-enabled":true}"#,
+                "selinux-enabled: true is not supported by this version of wharf yet (only false)",
             ),
         ] {
             assert_eq!(check(bad).unwrap_err(), want);

@@ -1,15 +1,18 @@
-//! Where a daemon listens: `unix://PATH`, `tcp://HOST:PORT`.
+//! Where a daemon listens: `unix://PATH`, `tcp://HOST:PORT` with or without TLS, `ssh://USER@HOST:PORT/PATH`.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::ClientError;
+use super::ssh::SshTarget;
+use super::stream::Stream;
+use super::{ClientError, TlsOptions, tls};
 
 const DEFAULT_TCP_PORT: u16 = 2375;
+const DEFAULT_TLS_PORT: u16 = 2376;
 
 /// Why a text is not a daemon's address. The words are those of Docker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +20,9 @@ pub enum InvalidHost {
     /// No such protocol, or no address after it.
     #[error("invalid bind address format: {0}")]
     Format(String),
+    /// Not what ssh can connect to.
+    #[error("ssh host connection is not valid: invalid SSH URL: {0}")]
+    Ssh(String),
 }
 
 /// A daemon's address.
@@ -31,27 +37,42 @@ pub enum Host {
         /// Port.
         port: u16,
     },
+    /// The same, encrypted.
+    Tls {
+        /// Name or address, without brackets: what the daemon's certificate must be for.
+        name: String,
+        /// Port.
+        port: u16,
+        /// Whom to believe, and who we are.
+        options: Arc<TlsOptions>,
+    },
+    /// A daemon that the client on another machine reaches, by way of `ssh`.
+    Ssh(SshTarget),
     /// Understood, but not reachable by this client: the whole address and why.
     Unsupported(String, &'static str),
 }
 
 impl Host {
-    /// Reads `unix://`, `tcp://`, `ssh://` or a bare `HOST:PORT`.
-    pub fn parse(text: &str) -> Result<Self, InvalidHost> {
+    /// Reads `unix://`, `tcp://`, `ssh://` or a bare `HOST:PORT`. With `tls`, what goes over TCP is encrypted; elsewhere
+    /// it means nothing, as with Docker.
+    pub fn parse(text: &str, tls: Option<&Arc<TlsOptions>>) -> Result<Self, InvalidHost> {
         let invalid = || InvalidHost::Format(text.to_owned());
         let (protocol, rest) = text.split_once("://").unwrap_or(("tcp", text));
         match protocol {
             "unix" if rest.is_empty() => Ok(Self::Unix(PathBuf::from("/var/run/docker.sock"))),
             "unix" => Ok(Self::Unix(PathBuf::from(rest))),
-            "tcp" | "http" => Self::parse_tcp(rest).ok_or_else(invalid),
-            "https" => Ok(Self::Unsupported(text.to_owned(), "TLS is not implemented")),
-            "ssh" => Ok(Self::Unsupported(text.to_owned(), "connecting over ssh is not implemented")),
+            "tcp" | "http" => Self::parse_tcp(rest, tls).ok_or_else(invalid),
+            "https" => {
+                let options = tls.cloned().unwrap_or_default();
+                Self::parse_tcp(rest, Some(&options)).ok_or_else(invalid)
+            }
+            "ssh" => SshTarget::parse(text).map(Self::Ssh).map_err(InvalidHost::Ssh),
             "npipe" => Ok(Self::Unsupported(text.to_owned(), "named pipes exist on Windows only")),
             _ => Err(invalid()),
         }
     }
 
-    fn parse_tcp(rest: &str) -> Option<Self> {
+    fn parse_tcp(rest: &str, tls: Option<&Arc<TlsOptions>>) -> Option<Self> {
         let rest = rest.split('/').next().unwrap_or_default();
         let (name, port) = match rest.strip_prefix('[') {
             Some(bracketed) => {
@@ -60,17 +81,24 @@ impl Host {
             }
             None => rest.split_once(':').unwrap_or((rest, "")),
         };
-        let port = if port.is_empty() { DEFAULT_TCP_PORT } else { port.parse().ok()? };
-        let name = if name.is_empty() { "localhost" } else { name };
-        Some(Self::Tcp { name: name.to_owned(), port })
+        let port = match (port, tls) {
+            ("", None) => DEFAULT_TCP_PORT,
+            ("", Some(_)) => DEFAULT_TLS_PORT,
+            (port, _) => port.parse().ok()?,
+        };
+        let name = if name.is_empty() { "localhost" } else { name }.to_owned();
+        Some(match tls {
+            None => Self::Tcp { name, port },
+            Some(options) => Self::Tls { name, port, options: Arc::clone(options) },
+        })
     }
 
     /// What goes into the `Host` header.
     pub(super) fn http_host(&self) -> String {
         match self {
             Self::Unix(_) | Self::Unsupported(..) => "api.moby.localhost".to_owned(),
-            Self::Tcp { name, port } if name.contains(':') => format!("[{name}]:{port}"),
-            Self::Tcp { name, port } => format!("{name}:{port}"),
+            Self::Ssh(_) => "docker.example.com".to_owned(),
+            Self::Tcp { name, port } | Self::Tls { name, port, .. } => authority(name, *port),
         }
     }
 
@@ -79,6 +107,16 @@ impl Host {
         let result = match self {
             Self::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
             Self::Tcp { name, port } => connect_tcp(name, *port).map(Stream::Tcp),
+            Self::Tls { name, port, options } => match connect_tcp(name, *port) {
+                Err(error) => Err(error),
+                Ok(stream) => {
+                    return tls::connect(stream, name, options)
+                        .map_err(|source| ClientError::Io { host: self.to_string(), source });
+                }
+            },
+            Self::Ssh(target) => {
+                return target.connect().map_err(|source| ClientError::Io { host: self.to_string(), source });
+            }
             Self::Unsupported(address, why) => {
                 return Err(ClientError::Unsupported(format!("cannot connect to {address}: {why}")));
             }
@@ -94,11 +132,18 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp { name, port } if name.contains(':') => write!(f, "tcp://[{name}]:{port}"),
-            Self::Tcp { name, port } => write!(f, "tcp://{name}:{port}"),
+            Self::Tcp { name, port } | Self::Tls { name, port, .. } => {
+                write!(f, "tcp://{}", authority(name, *port))
+            }
+            Self::Ssh(target) => target.fmt(f),
             Self::Unsupported(address, _) => f.write_str(address),
         }
     }
+}
+
+/// Name and port; an IPv6 address in brackets.
+fn authority(name: &str, port: u16) -> String {
+    if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
 }
 
 /// A static binary must not call the C library's resolver (it loads shared libraries), so names come from
@@ -137,62 +182,4 @@ fn addresses_of(name: &str) -> io::Result<Vec<IpAddr>> {
         found.push(IpAddr::from([127, 0, 0, 1]));
     }
     Ok(found)
-}
-
-/// A connection.
-#[derive(Debug)]
-pub enum Stream {
-    /// Over a unix socket.
-    Unix(UnixStream),
-    /// Over TCP.
-    Tcp(TcpStream),
-}
-
-impl Stream {
-    /// The same connection once more, for a second thread.
-    pub fn try_clone(&self) -> io::Result<Self> {
-        match self {
-            Self::Unix(stream) => stream.try_clone().map(Self::Unix),
-            Self::Tcp(stream) => stream.try_clone().map(Self::Tcp),
-        }
-    }
-
-    /// Ends one or both directions.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self {
-            Self::Unix(stream) => stream.shutdown(how),
-            Self::Tcp(stream) => stream.shutdown(how),
-        }
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Unix(stream) => stream.as_fd(),
-            Self::Tcp(stream) => stream.as_fd(),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Unix(stream) => stream.read(buffer),
-            Self::Tcp(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Unix(stream) => stream.write(bytes),
-            Self::Tcp(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

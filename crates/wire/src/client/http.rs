@@ -162,7 +162,11 @@ fn write_chunks(stream: &mut Stream, source: &mut dyn Read) -> io::Result<()> {
         let count = match source.read(&mut buffer) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
+            Err(error) => {
+                // The daemon must not wait for the rest, nor we for its answer.
+                let _ = stream.shutdown(Shutdown::Both);
+                return Err(error);
+            }
         };
         if count == 0 {
             return stream.write_all(b"0\r\n\r\n");

@@ -14,6 +14,9 @@ mod error;
 mod host;
 mod http;
 mod query;
+mod ssh;
+mod stream;
+mod tls;
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -21,9 +24,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde_json::Value;
 
 pub use error::ClientError;
-pub use host::{Host, InvalidHost, Stream};
+pub use host::{Host, InvalidHost};
 pub use http::{Hijacked, Response};
 pub use query::{Query, path_escape};
+pub use ssh::SshTarget;
+pub use stream::{Relayed, Stream};
+pub use tls::TlsOptions;
 
 use http::{Connection, Head};
 

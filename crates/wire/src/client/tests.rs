@@ -97,7 +97,7 @@ fn errors_carry_the_daemons_message() {
 
 #[test]
 fn nobody_listening_is_said_in_dockers_words() {
-    let client = Client::new(Host::parse("unix:///no/such.sock").unwrap(), Vec::new(), None);
+    let client = Client::new(Host::parse("unix:///no/such.sock", None).unwrap(), Vec::new(), None);
     assert_eq!(
         client.get("/x", &Query::new()).unwrap_err().to_string(),
         "Cannot connect to the Docker daemon at unix:///no/such.sock. Is the docker daemon running?"
@@ -119,7 +119,7 @@ fn a_hijacked_connection_keeps_what_came_early() {
 
 #[test]
 fn hosts_are_read_as_docker_reads_them() {
-    let check = |text: &str, expect: &str| match Host::parse(text) {
+    let check = |text: &str, expect: &str| match Host::parse(text, None) {
         Ok(host) => assert_eq!(host.to_string(), expect),
         Err(error) => assert_eq!(error.to_string(), expect),
     };
@@ -131,4 +131,8 @@ fn hosts_are_read_as_docker_reads_them() {
     check("host", "tcp://host:2375");
     check("bad://x", "invalid bind address format: bad://x");
     check("tcp://h:x", "invalid bind address format: tcp://h:x");
+    check("ssh://me@far:2222/run/x.sock", "ssh://me@far:2222/run/x.sock");
+    let encrypted = Host::parse("tcp://h", Some(&Arc::default())).unwrap();
+    assert_eq!(encrypted.to_string(), "tcp://h:2376");
+    assert_eq!(Host::parse("unix:///x", Some(&Arc::default())).unwrap().to_string(), "unix:///x");
 }

@@ -1,7 +1,7 @@
 //! `docker commit`: what a container changed becomes a layer on top of its image.
 
-use store::{Compression, ImageRecord, LayerRecord, Resource, Store, layer};
-use types::image::History;
+use store::{ImageRecord, LayerRecord, Resource, Store, layer};
+use types::image::{History, media_type};
 use types::{Config, ContainerId, Descriptor, Digest, Error, ImageConfig, ImageRef, Platform, Result};
 
 use super::{Images, Shared};
@@ -92,7 +92,7 @@ fn added_layer(
         return Ok(None);
     }
     let descriptor = Descriptor {
-        media_type: Compression::Plain.layer_media_type().to_owned(),
+        media_type: media_type::OCI_LAYER.to_owned(),
         digest: info.digest.clone(),
         size: info.size,
         urls: Vec::new(),

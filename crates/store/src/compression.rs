@@ -2,7 +2,9 @@
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use liblzma::{bufread::XzDecoder, stream::Stream};
 use types::image::media_type;
 
 use crate::error::{Error, Result};
@@ -10,6 +12,8 @@ use crate::error::{Error, Result};
 /// Longest magic number below.
 const MAGIC_MAX: usize = 6;
 const BUFFER: usize = 64 << 10;
+/// What unpacking xz may take: its highest level needs 65 MiB.
+const XZ_MEMORY_MAX: u64 = 96 << 20;
 
 /// A compression this program reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,34 +24,57 @@ pub enum Compression {
     Gzip,
     /// RFC 8878, any number of frames.
     Zstd,
+    /// Any number of streams.
+    Bzip2,
+    /// Any number of streams.
+    Xz,
 }
 
 impl Compression {
-    /// The compression of a stream that starts so. Known ones that cannot be read are an error.
-    pub fn detect(start: &[u8]) -> Result<Self> {
-        let unsupported = |name: &str| Err(Error::Unsupported(format!("{name} compression")));
+    /// The compression of a stream that starts so.
+    pub fn detect(start: &[u8]) -> Self {
         match start {
-            [0x1f, 0x8b, 8, ..] => Ok(Self::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Self::Zstd),
+            [0x1f, 0x8b, 8, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             // A skippable frame, which zstd:chunked may begin with.
-            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
-            [b'B', b'Z', b'h', b'1'..=b'9', ..] => unsupported("bzip2"),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unsupported("xz"),
-            _ => Ok(Self::Plain),
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            _ => Self::Plain,
         }
     }
 
-    /// The media type of a layer compressed so.
-    pub fn layer_media_type(self) -> &'static str {
+    /// The media type of a layer compressed so; the others have no name in the specification.
+    pub fn layer_media_type(self) -> Option<&'static str> {
         match self {
-            Self::Plain => media_type::OCI_LAYER,
-            Self::Gzip => media_type::OCI_LAYER_GZIP,
-            Self::Zstd => media_type::OCI_LAYER_ZSTD,
+            Self::Plain => Some(media_type::OCI_LAYER),
+            Self::Gzip => Some(media_type::OCI_LAYER_GZIP),
+            Self::Zstd => Some(media_type::OCI_LAYER_ZSTD),
+            Self::Bzip2 | Self::Xz => None,
         }
     }
 }
 
-type Source<'a> = BufReader<Chain<Cursor<Vec<u8>>, &'a mut dyn Read>>;
+/// Looks at the first bytes of `stream`; what is given back begins with them again.
+pub(crate) fn peek(stream: &mut dyn Read) -> Result<(Compression, Peeked<'_>)> {
+    let mut start = vec![0; MAGIC_MAX];
+    let mut filled = 0;
+    while filled < MAGIC_MAX {
+        match stream.read(&mut start[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::Input(error)),
+        }
+    }
+    start.truncate(filled);
+    Ok((Compression::detect(&start), Cursor::new(start).chain(stream)))
+}
+
+/// A stream from its beginning.
+pub(crate) type Peeked<'a> = Chain<Cursor<Vec<u8>>, &'a mut dyn Read>;
+
+type Source<'a> = BufReader<Peeked<'a>>;
 
 /// Reads what is in a stream, however it is compressed. Memory is bounded by zstd's default window, 128 MiB.
 pub struct Decompressor<'a> {
@@ -59,29 +86,31 @@ enum Inner<'a> {
     Plain(Source<'a>),
     Gzip(Box<MultiGzDecoder<Source<'a>>>),
     Zstd(zstd::stream::read::Decoder<'static, Source<'a>>),
+    Bzip2(Box<MultiBzDecoder<Source<'a>>>),
+    Xz(Box<XzDecoder<Source<'a>>>),
 }
 
 impl<'a> Decompressor<'a> {
     /// Looks at the first bytes of `stream`.
     pub fn new(stream: &'a mut dyn Read) -> Result<Self> {
-        let mut start = vec![0; MAGIC_MAX];
-        let mut filled = 0;
-        while filled < MAGIC_MAX {
-            match stream.read(&mut start[filled..]) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::Input(error)),
-            }
-        }
-        start.truncate(filled);
-        let compression = Compression::detect(&start)?;
-        let source = BufReader::with_capacity(BUFFER, Cursor::new(start).chain(stream));
+        let (compression, stream) = peek(stream)?;
+        Self::over(compression, stream)
+    }
+
+    /// The same for a stream that was looked at.
+    pub(crate) fn over(compression: Compression, stream: Peeked<'a>) -> Result<Self> {
+        let source = BufReader::with_capacity(BUFFER, stream);
         let inner = match compression {
             Compression::Plain => Inner::Plain(source),
             Compression::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(source))),
             Compression::Zstd => {
                 Inner::Zstd(zstd::stream::read::Decoder::with_buffer(source).map_err(Error::Input)?)
+            }
+            Compression::Bzip2 => Inner::Bzip2(Box::new(MultiBzDecoder::new(source))),
+            Compression::Xz => {
+                let stream = Stream::new_stream_decoder(XZ_MEMORY_MAX, liblzma::stream::CONCATENATED);
+                let stream = stream.map_err(|error| Error::Input(error.into()))?;
+                Inner::Xz(Box::new(XzDecoder::new_stream(source, stream)))
             }
         };
         Ok(Self { inner, compression })
@@ -105,6 +134,8 @@ impl Read for Decompressor<'_> {
             Inner::Plain(source) => source.read(buffer),
             Inner::Gzip(decoder) => decoder.read(buffer),
             Inner::Zstd(decoder) => decoder.read(buffer),
+            Inner::Bzip2(decoder) => decoder.read(buffer),
+            Inner::Xz(decoder) => decoder.read(buffer),
         }
     }
 }
@@ -117,6 +148,18 @@ mod tests {
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = ::bzip2::write::BzEncoder::new(Vec::new(), ::bzip2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn xz(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
@@ -139,14 +182,16 @@ mod tests {
         let frame = zstd::encode_all(&text[..], 1).unwrap();
         assert_eq!(read(&frame).unwrap(), text);
         assert_eq!(read(&frame.repeat(2)).unwrap(), twice, "several frames");
-        assert!(read(b"BZh91AY").unwrap_err().to_string().contains("bzip2"));
-        assert!(read(b"\xfd7zXZ\0\0").unwrap_err().to_string().contains("xz"));
+        assert_eq!(read(&bzip2(&text)).unwrap(), text);
+        assert_eq!(read(&bzip2(&text).repeat(2)).unwrap(), twice, "several streams");
+        assert_eq!(read(&xz(&text)).unwrap(), text);
+        assert_eq!(read(&xz(&text).repeat(2)).unwrap(), twice, "several streams");
     }
 
     #[test]
     fn cut_streams_are_errors() {
         let text: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
-        for whole in [gzip(&text), zstd::encode_all(&text[..], 1).unwrap()] {
+        for whole in [gzip(&text), zstd::encode_all(&text[..], 1).unwrap(), bzip2(&text), xz(&text)] {
             assert!(read(&whole[..whole.len() / 2]).is_err());
         }
     }

@@ -69,7 +69,7 @@ pub fn compress(store: &Store, hold: &Hold, plain: &Descriptor) -> Result<Descri
     let info = zip.finish().map_err(Error::Input)?.commit_unless_present(None)?;
     hold.pin(Resource::Blob(info.digest.clone()));
     Ok(Descriptor {
-        media_type: Compression::Gzip.layer_media_type().to_owned(),
+        media_type: types::image::media_type::OCI_LAYER_GZIP.to_owned(),
         digest: info.digest,
         size: info.size,
         ..plain.clone()
@@ -87,7 +87,7 @@ pub fn stage_blob<'a>(
     let mut start = [0; MAGIC_MAX];
     let n = fill(&mut blob, &mut start).map_err(Error::Input)?;
     blob.rewind().map_err(Error::Input)?;
-    if Compression::detect(&start[..n])? == Compression::Plain {
+    if Compression::detect(&start[..n]) == Compression::Plain {
         let mut staged = Staged::new(store, hold, parent, Compression::Plain)?;
         if let Some(applied) = store.snapshots().adopt(&staged.key, &store.content().path(digest))? {
             (staged.diff_id, staged.applied) = (digest.clone(), applied);
@@ -103,7 +103,7 @@ pub fn plain(store: &Store, chain_id: &Digest, diff_id: &Digest) -> Result<Optio
     let Some(tar) = store.snapshots().tar(chain_id.as_str())? else { return Ok(None) };
     let info = store.content().link(&tar, diff_id)?;
     Ok(Some(Descriptor {
-        media_type: Compression::Plain.layer_media_type().to_owned(),
+        media_type: types::image::media_type::OCI_LAYER.to_owned(),
         digest: info.digest,
         size: info.size,
         urls: Vec::new(),

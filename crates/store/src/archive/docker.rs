@@ -1,5 +1,7 @@
 //! `manifest.json` of `docker save`: a list of images, each with config, names and layers by path.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use types::{Descriptor, ImageConfig, ImageRef};
 
@@ -65,7 +67,9 @@ fn describe(store: &Store, info: &BlobInfo) -> Result<Descriptor> {
     let mut start = Vec::new();
     let file = store.content().open_blob(&info.digest)?;
     file.take(8).read_to_end(&mut start).map_err(Error::Input)?;
-    let media_type = Compression::detect(&start)?.layer_media_type();
+    let media_type = Compression::detect(&start).layer_media_type();
+    let media_type =
+        media_type.ok_or_else(|| Error::Unsupported("layers in bzip2 or xz compression".to_owned()))?;
     Ok(assemble::descriptor(media_type, &info.digest, info.size))
 }
 
@@ -77,6 +81,20 @@ pub(super) fn item(id: &types::Digest, names: &[ImageRef], layers: &[Descriptor]
         repo_tags: names.iter().filter(|name| name.tag().is_some()).map(ImageRef::familiar).collect(),
         layers: layers.iter().map(|layer| path(&layer.digest)).collect(),
     }
+}
+
+/// What readers from before `manifest.json` look for: by repository and tag, the digits of the topmost layer's digest.
+pub(super) fn repositories(items: &[Item]) -> BTreeMap<&str, BTreeMap<&str, &str>> {
+    let mut repositories: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+    for item in items {
+        let top = item.layers.last().and_then(|path| path.rsplit('/').next());
+        let named =
+            item.repo_tags.iter().filter_map(|name| name.rsplit_once(':')).zip(top.into_iter().cycle());
+        for ((repository, tag), top) in named {
+            repositories.entry(repository).or_default().insert(tag, top);
+        }
+    }
+    repositories
 }
 
 /// Only Linux images can be used here. Docker's words.

@@ -4,11 +4,12 @@ use std::io::Read;
 
 use types::{
     Config, Digest, ImageConfig, ImageRef, Platform,
-    image::{History, RootFs},
+    image::{History, RootFs, media_type},
 };
 
 use super::assemble;
 use crate::{
+    compression::{self, Decompressor},
     db,
     error::{Error, Result},
     images::{ImageRecord, LayerRecord},
@@ -41,12 +42,22 @@ pub fn import(store: &Store, tar: &mut dyn Read, options: &ImportOptions) -> Res
 }
 
 fn import_held(store: &Store, hold: &Hold, tar: &mut dyn Read, options: &ImportOptions) -> Result<Digest> {
+    let (compression, mut raw) = compression::peek(tar)?;
     let mut ingest = store.content().ingest(None, None)?;
-    ingest.append_from(tar)?;
+    let media_type = match compression.layer_media_type() {
+        Some(media_type) if !store.snapshots().keeps_tars() => {
+            ingest.append_from(&mut raw)?;
+            media_type
+        }
+        // A compressed copy would be one too many, or one that no registry takes.
+        _ => {
+            ingest.append_from(&mut Decompressor::over(compression, raw)?)?;
+            media_type::OCI_LAYER
+        }
+    };
     let info = ingest.commit_unless_present(None)?;
     hold.pin(Resource::Blob(info.digest.clone()));
     let staged = layer::stage_blob(store, hold, &info.digest, None)?;
-    let media_type = staged.compression().layer_media_type();
     let done = staged.commit(None, None)?;
     let (config, created) = config(&done.diff_id, options)?;
     let id = store.content().put(&config)?.digest;

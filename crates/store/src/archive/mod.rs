@@ -106,7 +106,8 @@ fn load_held(
     } else if let Some(index) = spool.document("index.json") {
         oci::images(store, index, options.platform.as_ref())?
     } else if spool.document("repositories").is_some() {
-        return Err(Error::Unsupported("loading archives of Docker before 1.10".to_owned()));
+        let words = "archives of Docker before 1.10 (no manifest.json in it): load it there and save it anew";
+        return Err(Error::Unsupported(words.to_owned()));
     } else {
         return Err(Error::Invalid("archive has neither manifest.json nor index.json".to_owned()));
     };

@@ -1,7 +1,7 @@
 //! `docker save`: images as docker-archive and OCI image layout in one tar. The same images give the same bytes.
 //!
-//! Layers are written as they came, compressed or not: every reader of either format finds that out by itself, and the
-//! manifests keep their digests.
+//! Layers are written as they are kept, compressed or not: every reader of either format finds that out by itself. A
+//! manifest keeps its digest if it names the very blobs that are written; otherwise there is a new one.
 
 use std::{
     collections::BTreeSet,
@@ -72,13 +72,17 @@ impl Plan<'_> {
         Ok((manifest, bytes))
     }
 
-    /// The manifest that the image came with, or a new one.
+    /// The manifest that the image came with, if it is about these layers, or a new one.
     fn manifest(&self, image: &ImageRecord, layers: Vec<Descriptor>) -> Result<(Descriptor, Vec<u8>)> {
         if let Some(descriptor) = &image.manifest
             && self.store.content().contains(&descriptor.digest)?
         {
             let bytes = self.store.content().read(&descriptor.digest, DOCUMENT_MAX)?;
-            return Ok((descriptor.clone(), bytes));
+            let manifest: Manifest = assemble::json(descriptor.digest.as_str(), &bytes)?;
+            if manifest.layers.iter().map(|layer| &layer.digest).eq(layers.iter().map(|layer| &layer.digest))
+            {
+                return Ok((descriptor.clone(), bytes));
+            }
         }
         let manifest = Manifest {
             schema_version: 2,
@@ -129,6 +133,10 @@ impl Plan<'_> {
         document(&mut writer, "index.json", &json(&index)?)?;
         document(&mut writer, "manifest.json", &json(&self.items)?)?;
         document(&mut writer, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        let repositories = docker::repositories(&self.items);
+        if !repositories.is_empty() {
+            document(&mut writer, "repositories", &json(&repositories)?)?;
+        }
         writer.finish().map(drop).map_err(Error::Input)
     }
 }

@@ -261,6 +261,10 @@ impl Snapshotter for Erofs {
         self.make_index(&self.table.get(name)?).map(drop)
     }
 
+    fn keeps_tars(&self) -> bool {
+        true
+    }
+
     fn tar(&self, name: &str) -> Result<Option<PathBuf>> {
         let row = self.table.get(name)?;
         let tar = erofs::tar_in(&self.table.dir(row.number));

@@ -127,6 +127,11 @@ pub trait Snapshotter: Send + Sync + std::fmt::Debug {
         Ok(())
     }
 
+    /// Whether layers stay the tars that they were.
+    fn keeps_tars(&self) -> bool {
+        false
+    }
+
     /// Where the layer that became a committed snapshot still lies as the tar that it was, byte for byte.
     fn tar(&self, _name: &str) -> Result<Option<PathBuf>> {
         Ok(None)

@@ -149,7 +149,28 @@ impl Pusher {
         Ok(Pushed::Uploaded)
     }
 
-    async fn has(&self, digest: &Digest) -> Result<bool, Error> {
+    /// Gives the repository a blob that another one of the same registry has. Whether it could be done.
+    pub async fn mount(&self, digest: &Digest, from: &str) -> Result<bool, Error> {
+        let query = [("mount", digest.as_str()), ("from", from)];
+        let uploads = format!("{}/blobs/uploads/", self.base());
+        match self.exchange("Post", |http| Ok(with_query(http, &uploads, &query))).await {
+            Ok(answer) if answer.status() == StatusCode::CREATED => Ok(true),
+            Ok(answer) => {
+                // An upload has begun instead. Registries forget those that nobody goes on with, too.
+                let place = location(&answer)?;
+                let _forgotten = self.exchange("Delete", |http| Ok(http.delete(place.clone()))).await;
+                Ok(false)
+            }
+            Err(error) if error.is_transient() => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, from, "a blob cannot be mounted");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether the repository has the blob, as far as it tells us.
+    pub async fn has(&self, digest: &Digest) -> Result<bool, Error> {
         let url = format!("{}/blobs/{digest}", self.base());
         match self.exchange("Head", |http| Ok(http.head(&url))).await {
             Ok(_) => Ok(true),

@@ -2,7 +2,13 @@
 //!
 //! An image that came with a manifest is pushed with those very bytes, so its digest is the same everywhere. For any
 //! other one a manifest is made once and kept; layers that are kept plain are compressed for it.
+//!
+//! Where the store keeps layers as plain tars (docs/decisions/erofs.md), the compressed ones that a manifest names are
+//! not here. They need not be where the registry has them, or another repository there. What it lacks is compressed
+//! anew: if that gives the same bytes, as it does for what we compressed ourselves, all is well. Otherwise the image
+//! goes out under a manifest about the new bytes, as Docker's does.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,8 +71,12 @@ async fn push(images: Images, request: PushRequest, report: Reporter) -> Result<
     let repository = images.0.client.repository(&reference, credentials);
     let pusher = repository.pusher().await.map_err(super::pull::blob_error)?;
     for (name, id) in tagged {
-        let (shared, domain) = (images.clone(), name.clone());
-        let ready = shared.blocking(move |shared| shared.prepare(&id, &domain)).await?;
+        let (shared, domain, image) = (images.clone(), name.clone(), id.clone());
+        let mut ready = shared.blocking(move |shared| shared.prepare(&image, &domain)).await?;
+        let lacking = lacking(&images, &pusher, &mut ready).await?;
+        if !lacking.is_empty() {
+            ready = images.blocking(move |shared| shared.compress_lacking(ready, &lacking)).await?;
+        }
         let one = One { shared: &images.0, pusher: &pusher, report: &report, reference: &name };
         one.push(&ready).await?;
         let (digest, size) = (ready.digest.clone(), ready.bytes.len());
@@ -83,8 +93,38 @@ async fn push(images: Images, request: PushRequest, report: Reporter) -> Result<
         let line = format!("{tag}: digest: {digest} size: {size}");
         report.say(Progress::message("", line)).await;
         report.say(Progress::aux(Aux { tag, digest: digest.to_string(), size: size as u64 })).await;
+        drop(ready);
+        // Compressed copies of what the store keeps plain.
+        let swept = images.blocking(|shared| Ok(shared.store.sweep()?)).await;
+        if let Err(error) = swept {
+            tracing::warn!(%error, "could not sweep up after a push");
+        }
     }
     Ok(())
+}
+
+/// The layers, by their place in the manifest, that are neither here nor where the image goes.
+async fn lacking(images: &Images, pusher: &Pusher, ready: &mut Ready) -> Result<Vec<usize>> {
+    let mut lacking = Vec::new();
+    for (at, layer) in ready.manifest.layers.iter().enumerate() {
+        let digest = layer.digest.clone();
+        if images.blocking(move |shared| Ok(shared.store.content().contains(&digest)?)).await? {
+            continue;
+        }
+        if pusher.has(&layer.digest).await.map_err(super::pull::blob_error)? {
+            continue;
+        }
+        let mounted = match &ready.mount {
+            Some(from) => pusher.mount(&layer.digest, from).await.map_err(super::pull::blob_error)?,
+            None => false,
+        };
+        if mounted {
+            ready.mounted.insert(layer.digest.clone());
+        } else {
+            lacking.push(at);
+        }
+    }
+    Ok(lacking)
 }
 
 /// An image with all that a registry gets of it.
@@ -96,8 +136,10 @@ struct Ready {
     digest: Digest,
     /// Another repository of the same registry that has the image.
     mount: Option<String>,
+    /// What that one has given already.
+    mounted: HashSet<Digest>,
     /// Protects it all meanwhile.
-    _hold: store::Hold,
+    hold: store::Hold,
 }
 
 impl Shared {
@@ -129,6 +171,7 @@ impl Shared {
             self.store.images().get(id)?.ok_or_else(|| crate::error::no_such_image(&name.familiar()))?;
         if record.manifest.is_none() {
             self.make_manifest(&hold, &mut record)?;
+            self.store.images().put(&record)?;
         }
         let Some(found) = record.manifest.clone() else {
             return Err(Error::internal(format!("image {id} has no manifest")));
@@ -145,16 +188,51 @@ impl Shared {
             bytes: bytes.into(),
             media_type: found.media_type,
             digest: found.digest,
-            _hold: hold,
+            mounted: HashSet::new(),
+            hold,
         })
     }
 
-    /// Docker's manifest, or OCI's where Docker's has no word for a layer.
-    fn make_manifest(&self, hold: &store::Hold, record: &mut ImageRecord) -> Result<()> {
-        for layer in &mut record.layers {
-            self.compress(hold, layer)?;
+    /// Compresses layers that are here as plain tars only. If that does not give what the manifest says, the image gets
+    /// another manifest for this push; its own stays.
+    fn compress_lacking(&self, mut ready: Ready, lacking: &[usize]) -> Result<Ready> {
+        let mut same = true;
+        for at in lacking {
+            let (Some(named), Some(layer)) = (ready.manifest.layers.get(*at), ready.record.layers.get(*at))
+            else {
+                return Err(Error::internal("the image's manifest and config differ in their layers"));
+            };
+            same = self.compress(&ready.hold, layer)?.digest == named.digest;
+            if !same {
+                break;
+            }
         }
-        let blobs: Vec<Descriptor> = record.layers.iter().filter_map(|layer| layer.blob.clone()).collect();
+        if !same {
+            self.make_manifest(&ready.hold, &mut ready.record)?;
+            let Some(made) = &ready.record.manifest else {
+                return Err(Error::internal("an image was left without a manifest"));
+            };
+            let bytes = self.store.content().read(&made.digest, MANIFEST_MAX)?;
+            ready.manifest = serde_json::from_slice(&bytes).map_err(Error::internal)?;
+            (ready.bytes, ready.media_type) = (bytes.into(), made.media_type.clone());
+            ready.digest = made.digest.clone();
+        }
+        Ok(ready)
+    }
+
+    /// Docker's manifest, or OCI's where Docker's has no word for a layer. It is kept as long as `hold` is, or somebody
+    /// puts the record into the store.
+    fn make_manifest(&self, hold: &store::Hold, record: &mut ImageRecord) -> Result<()> {
+        let keeps_tars = self.store.snapshots().keeps_tars();
+        let mut blobs = Vec::with_capacity(record.layers.len());
+        for layer in &mut record.layers {
+            let compressed = self.compress(hold, layer)?;
+            // From now on the next push sends the same bytes; a plain tar that is kept anyway gives them anew.
+            if !keeps_tars {
+                layer.blob = Some(compressed.clone());
+            }
+            blobs.push(compressed);
+        }
         let is_gzip = |blob: &Descriptor| {
             matches!(blob.media_type.as_str(), media_type::DOCKER_LAYER_GZIP | media_type::OCI_LAYER_GZIP)
         };
@@ -189,18 +267,18 @@ impl Shared {
         let kept = self.store.content().put(&bytes)?;
         hold.pin(Resource::Blob(kept.digest.clone()));
         record.manifest = Some(describe(kinds.0, kept.digest, kept.size));
-        Ok(self.store.images().put(record)?)
+        Ok(())
     }
 
-    /// A layer that is kept plain is kept compressed from now on: the next push sends the same bytes.
-    fn compress(&self, hold: &store::Hold, layer: &mut LayerRecord) -> Result<()> {
+    /// The layer as registries get it.
+    fn compress(&self, hold: &store::Hold, layer: &LayerRecord) -> Result<Descriptor> {
         let blob = layer.blob.clone().ok_or_else(|| {
             Error::internal(format!("layer {} is not kept: the image cannot be pushed", layer.diff_id))
         })?;
         if matches!(blob.media_type.as_str(), media_type::OCI_LAYER | media_type::DOCKER_LAYER) {
-            layer.blob = Some(store::layer::compress(&self.store, hold, &blob)?);
+            return Ok(store::layer::compress(&self.store, hold, &blob)?);
         }
-        Ok(())
+        Ok(blob)
     }
 }
 
@@ -248,6 +326,9 @@ impl One<'_> {
             }
         };
         let status = match self.blob(blob, path, ready.mount.as_deref(), progress).await? {
+            Pushed::Exists if ready.mounted.contains(&blob.digest) => {
+                format!("Mounted from {}", ready.mount.as_deref().unwrap_or_default())
+            }
             Pushed::Exists => "Layer already exists".to_owned(),
             Pushed::Mounted(from) => format!("Mounted from {from}"),
             Pushed::Uploaded => "Pushed".to_owned(),

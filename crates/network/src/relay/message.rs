@@ -15,11 +15,13 @@ const EDNS_BYTES: u16 = 1232;
 
 pub(super) const TYPE_A: u16 = 1;
 pub(super) const TYPE_PTR: u16 = 12;
+const TYPE_SOA: u16 = 6;
 const TYPE_OPT: u16 = 41;
 
 pub(super) const NO_ERROR: u8 = 0;
 pub(super) const FORMAT_ERROR: u8 = 1;
 pub(super) const SERVER_FAILURE: u8 = 2;
+pub(super) const NAME_ERROR: u8 = 3;
 pub(super) const NOT_IMPLEMENTED: u8 = 4;
 pub(super) const REFUSED: u8 = 5;
 
@@ -109,6 +111,70 @@ pub(super) fn answers(query: &[u8], answer: &[u8]) -> bool {
 /// The response code of a message.
 pub(super) fn code(message: &[u8]) -> u8 {
     message.get(3).map_or(SERVER_FAILURE, |byte| byte & 0x0f)
+}
+
+/// Whether it did not fit (the client asks again over TCP).
+pub(super) fn is_cut(message: &[u8]) -> bool {
+    message.get(2).is_some_and(|byte| byte & 0x02 != 0)
+}
+
+/// For how long an answer's records hold.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
+    /// Where the numbers (of 4 bytes) lie.
+    pub(super) places: Vec<usize>,
+    /// Seconds for which all of it holds. Of an answer without records, what its start of authority says of such; `None` if
+    /// nothing says.
+    pub(super) least: Option<u32>,
+    /// There are records in the answer section.
+    pub(super) has_answer: bool,
+}
+
+/// Reads them; `None` if this is no whole answer to one question.
+pub(super) fn times_to_live(message: &[u8]) -> Option<Times> {
+    if u16_at(message, 4)? != 1 {
+        return None;
+    }
+    let mut at = skip_name(message, HEADER)? + 4;
+    let counts = [u16_at(message, 6)?, u16_at(message, 8)?, u16_at(message, 10)?];
+    let mut times = Times { has_answer: counts[0] > 0, ..Times::default() };
+    for (section, count) in counts.into_iter().enumerate() {
+        for _ in 0..count {
+            at = skip_name(message, at)?;
+            let kind = u16_at(message, at)?;
+            let place = at + 4;
+            let data = at + 10;
+            at = data + usize::from(u16_at(message, at + 8)?);
+            let data = message.get(data..at)?;
+            if kind == TYPE_OPT {
+                continue;
+            }
+            let mut seconds = u32::from_be_bytes(message.get(place..place + 4)?.try_into().ok()?);
+            times.places.push(place);
+            if kind == TYPE_SOA {
+                let minimum = data.len().checked_sub(4).and_then(|from| data.get(from..))?;
+                seconds = seconds.min(u32::from_be_bytes(minimum.try_into().ok()?));
+            }
+            // Who says how long a name is missing is its zone's authority alone.
+            if times.has_answer || (section == 1 && kind == TYPE_SOA) {
+                times.least = Some(times.least.map_or(seconds, |least| least.min(seconds)));
+            }
+        }
+    }
+    Some(times)
+}
+
+/// Where a name ends that may end in a pointer.
+fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let len = usize::from(*message.get(at)?);
+        match len {
+            0 => return Some(at + 1),
+            1..=MAX_LABEL => at += 1 + len,
+            0xc0.. => return Some(at + 2),
+            _ => return None,
+        }
+    }
 }
 
 /// What is answered.
@@ -260,6 +326,7 @@ mod tests {
                 Err(Refused::Silence) => {}
             }
             answers(&bytes, &bytes);
+            times_to_live(&bytes);
         }
     }
 }

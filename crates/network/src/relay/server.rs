@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::cache::Cache;
 use super::message::{self, Refused};
 use super::names::Names;
 use super::protocol::{PACKET_BYTES, Reply, Request, Scope};
@@ -58,6 +59,7 @@ struct Container {
 #[derive(Debug, Default)]
 struct Shared {
     names: Mutex<Names>,
+    cache: Mutex<Cache>,
     waiting: AtomicUsize,
 }
 
@@ -317,7 +319,10 @@ fn decide(query: &[u8], container: &Container, shared: &Shared, over_udp: bool) 
     match lock(&shared.names).look_up(&scope.networks, &parsed) {
         Some(records) => Verdict::Answer(message::answer(query, &parsed, &records, over_udp)),
         None if scope.servers.is_empty() => Verdict::Answer(message::refusal(query, message::SERVER_FAILURE)),
-        None => Verdict::Ask(scope.servers),
+        None => match lock(&shared.cache).get(query, &scope.servers, Instant::now()) {
+            Some(answer) => Verdict::Answer(answer),
+            None => Verdict::Ask(scope.servers),
+        },
     }
 }
 
@@ -356,7 +361,7 @@ fn ask_others(
     shared.waiting.fetch_add(1, Ordering::Relaxed);
     let counters = (container.clone(), shared.clone());
     let started = start(move || {
-        let answer = forward::ask(&query, &servers, true);
+        let answer = ask_and_keep(&query, &servers, &shared, true);
         let _ = container.udp.send_to(&answer, client);
         container.waiting.fetch_sub(1, Ordering::Relaxed);
         shared.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -366,6 +371,15 @@ fn ask_others(
         counters.1.waiting.fetch_sub(1, Ordering::Relaxed);
     }
     started
+}
+
+fn ask_and_keep(query: &[u8], servers: &[std::net::IpAddr], shared: &Shared, over_udp: bool) -> Vec<u8> {
+    let answer = forward::ask(query, servers, over_udp);
+    // What came over TCP may be too long for the next who asks over UDP.
+    if over_udp {
+        lock(&shared.cache).put(query, servers, &answer, Instant::now());
+    }
+    answer
 }
 
 fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -399,7 +413,7 @@ fn converse(mut stream: TcpStream, container: &Container, shared: &Shared) -> io
         let answer = match decide(&query, container, shared, false) {
             Verdict::Silence => return Ok(()),
             Verdict::Answer(answer) => answer,
-            Verdict::Ask(servers) => forward::ask(&query, &servers, false),
+            Verdict::Ask(servers) => ask_and_keep(&query, &servers, shared, false),
         };
         forward::write_framed(&mut stream, &answer)?;
     }

@@ -172,5 +172,5 @@ fn two_clients_see_the_same() {
     let (same, none) = other.join().unwrap();
     assert!(out == same && out.len() > 280_000);
     assert_eq!((err.as_slice(), none.as_slice()), (&b"no\n"[..], &b""[..]));
-    assert!(started.elapsed() < Duration::from_secs(20));
+    assert!(started.elapsed() < Duration::from_secs(300));
 }

@@ -95,7 +95,7 @@ fn exec_does_not_wait_for_grandchildren() {
     let mut stream = client.exec(&exec("g", &["sh", "-c", "sleep 500 & echo hi"])).unwrap().stream.unwrap();
     assert_eq!(read_frames(&mut stream).0, b"hi\n");
     let took = started.elapsed();
-    assert!(took > Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");
+    assert!(took > Duration::from_secs(1) && took < Duration::from_secs(300), "{took:?}");
     assert_eq!(client.exec_wait("g").unwrap().join().unwrap().exit_code, 0);
 }
 

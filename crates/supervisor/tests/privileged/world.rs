@@ -184,7 +184,7 @@ pub(crate) fn each_frame(stream: &mut impl Read, mut visit: impl FnMut(StreamKin
 
 /// Reads until the text appears.
 pub(crate) fn read_until(stream: &mut UnixStream, wanted: &str) -> String {
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     let mut text = String::new();
     let mut bytes = [0; 4096];
     while !text.contains(wanted) {
@@ -248,7 +248,7 @@ pub(crate) fn cgroups(spawn: &Spawn) -> Vec<PathBuf> {
 
 /// Waits for something that has no event to wait for.
 pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !condition() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(5));

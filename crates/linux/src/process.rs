@@ -127,6 +127,27 @@ pub fn cloexec_from(first: u32) -> io::Result<()> {
     }
 }
 
+/// Closes every descriptor from `first` on but those to `keep`: for a process that is about to execute another program, and uses
+/// no other descriptor until then.
+#[allow(unsafe_code)]
+pub fn close_all_but(first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd() as u32).filter(|fd| *fd >= first).collect();
+    kept.sort_unstable();
+    let mut from = first;
+    for end in kept.into_iter().map(Some).chain([None]) {
+        let last = end.map_or(u32::MAX, |fd| fd.wrapping_sub(1));
+        if end.is_none_or(|fd| fd > from) {
+            // SAFETY: what Rust still owns among these is never used again, as the caller promises; a second close of a number
+            // fails, or hits what was opened since, in a process that is about to end or to be replaced.
+            if unsafe { libc::syscall(libc::SYS_close_range, from, last, 0) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        from = end.map_or(from, |fd| fd + 1);
+    }
+    Ok(())
+}
+
 /// `struct sigaction` as the kernel has it (the C library refuses its own two signals).
 #[repr(C)]
 struct KernelSigaction {

@@ -15,7 +15,9 @@ use crate::channel::{Channel, Tag};
 use crate::create::end;
 use crate::error::{Context, Error};
 use crate::init::launch::Launch;
-use crate::init::{become_root, detach_from_caller, enter_cgroup, join_keyring, label, terminal};
+use crate::init::{
+    become_root, detach_from_caller, enter_cgroup, join_keyring, label, terminal, use_all_processors,
+};
 use crate::namespaces::{ChildrenIn, flag, proc_name};
 use crate::request::{ExecRequest, Running, Stdio};
 use crate::{domains, gate, limits, validate};
@@ -195,6 +197,9 @@ impl Child<'_> {
         let affinity = request.process.exec_cpu_affinity.clone().unwrap_or_default();
         set_affinity(&affinity.initial)?;
         enter_cgroup(self.entrance.as_ref())?;
+        if affinity.initial.is_empty() {
+            use_all_processors();
+        }
         if self.awaits_go {
             self.channel.expect(Tag::Go)?;
         }

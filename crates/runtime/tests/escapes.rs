@@ -56,7 +56,8 @@ fn privileged_the_runtimes_executable_cannot_be_overwritten() {
         for set in [&mut caps.bounding, &mut caps.effective, &mut caps.permitted] {
             set.push("CAP_SYS_PTRACE".into());
         }
-        let copy = bundle.path().join("runtime");
+        // By the same name, which tells the one binary what it is.
+        let copy = bundle.path().join("wharf-runtime");
         std::fs::copy(bundle.program(), &copy).unwrap();
         std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
         let run = |args: &[&str]| {
@@ -265,6 +266,26 @@ fn privileged_no_descriptors_of_the_host_come_along() {
     });
 }
 
+/// The same before `start`: process 1 is the runtime, and an exec beside it looks at what it holds.
+#[test]
+fn privileged_a_created_container_holds_no_descriptor_of_the_host() {
+    withstood_only_by("descriptors", |without| {
+        let mut bundle = Bundle::without("sleep 1000", without);
+        let caps = bundle.process().capabilities.get_or_insert_default();
+        for set in [&mut caps.bounding, &mut caps.effective, &mut caps.permitted] {
+            set.push("CAP_SYS_PTRACE".into());
+        }
+        let mut create = bundle.command(&["create", &bundle.id]);
+        assert!(create.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+        let look = "for fd in /proc/1/fd/*; do readlink $fd; done";
+        let (code, out, err) =
+            bundle.runtime(&["exec", "--cap", "CAP_SYS_PTRACE", &bundle.id, "sh", "-c", look]);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains("/dev/null"), "its standard descriptors are seen: {out}");
+        out.lines().any(|line| !line.contains("/dev/null") && !line.starts_with("socket:"))
+    });
+}
+
 /// Runs the runtime by a caller that has the bundle's directory open, as 9.
 fn with_leaked_descriptor(bundle: &Bundle, args: &[&str]) -> (i32, String, String) {
     let inner = bundle.command(args);
@@ -367,11 +388,12 @@ fn privileged_device_nodes_in_volumes_cannot_be_opened() {
 fn privileged_set_user_id_programs_in_volumes_gain_nothing() {
     withstood_only_by("no-new-privs", |without| {
         // busybox would give up what it does not need. The runtime knows no such care: as root it can read the directory.
-        let mut bundle = Bundle::without("/volume/runtime --root /private list", without);
+        let mut bundle = Bundle::without("/volume/wharf-runtime --root /private list", without);
         let volume = bundle.path().join("volume");
         std::fs::create_dir(&volume).unwrap();
-        std::fs::copy(support::runtime_path(), volume.join("runtime")).unwrap();
-        std::fs::set_permissions(volume.join("runtime"), std::fs::Permissions::from_mode(0o4755)).unwrap();
+        std::fs::copy(support::runtime_path(), volume.join("wharf-runtime")).unwrap();
+        std::fs::set_permissions(volume.join("wharf-runtime"), std::fs::Permissions::from_mode(0o4755))
+            .unwrap();
         let private = bundle.rootfs().join("private");
         std::fs::create_dir(&private).unwrap();
         std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o700)).unwrap();

@@ -55,7 +55,9 @@ pub(super) fn set(
     moment: Moment,
 ) -> Result<()> {
     if !resources.unified.is_empty() {
-        return Err(Error::Unsupported("unified resources are not supported on cgroup v1".to_owned()));
+        return Err(Error::Unsupported(
+            "invalid configuration: unified resources are not supported on cgroup v1".to_owned(),
+        ));
     }
     if !resources.devices.is_empty() {
         devices::set_v1(required(directories, "devices")?, &resources.devices, moment)?;

@@ -6,7 +6,7 @@ use linux::pidfd;
 use linux::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
 use crate::error::{Context, Error};
 use crate::request::Running;
@@ -33,6 +33,7 @@ fn relay(running: &Running, signals: &SignalFd) -> Result<i32, Error> {
     let master = running.terminal.as_ref().map(AsFd::as_fd);
     if let Some(master) = master {
         copy_size(master);
+        leave_line_ends(master);
     }
     let (mut reads_stdin, mut reads_master) = (master.is_some(), master.is_some());
     let stdin = rustix::stdio::stdin();
@@ -102,6 +103,13 @@ fn copy_size(master: BorrowedFd<'_>) {
     }
 }
 
+/// A line ends as the container ends it: what reads our output, if it is no terminal, gets no carriage returns.
+fn leave_line_ends(master: BorrowedFd<'_>) {
+    let Ok(mut modes) = tcgetattr(master) else { return };
+    modes.output_modes.remove(OutputModes::ONLCR);
+    let _ = tcsetattr(master, OptionalActions::Now, &modes);
+}
+
 /// Our terminal in raw mode, until dropped.
 struct Raw(Termios);
 
@@ -114,6 +122,8 @@ impl Raw {
         let old = tcgetattr(stdin).ok()?;
         let mut raw = old.clone();
         raw.make_raw();
+        // Output is processed here, by the terminal that shows it.
+        raw.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
         tcsetattr(stdin, OptionalActions::Now, &raw).ok()?;
         Some(Raw(old))
     }

@@ -1,9 +1,12 @@
 //! `events`: what a container uses, in runc's JSON.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use linux::cgroup::{BlockIoEntry, Stats};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::args::{Args, unknown};
@@ -28,14 +31,47 @@ pub(super) fn events(global: &Global, mut args: Args) -> Outcome {
     let container = Container::open(global, &id)?;
     let pidfd = container.running()?;
     let cgroup = container.own_cgroup()?;
+    let watch = if once { None } else { cgroup.oom_watch().ok() };
+    let mut kills = cgroup.oom_kills();
     loop {
         println!("{}", json!({ "type": "stats", "id": id, "data": data(&cgroup.stats()?) }));
-        if once
-            || linux::pidfd::exited_within(pidfd.as_fd(), interval).doing(|| "wait for container".into())?
-        {
+        if once {
             return Ok(0);
         }
+        let next = Instant::now() + Duration::from_millis(interval);
+        loop {
+            let left = next.saturating_duration_since(Instant::now());
+            let ended = wait(pidfd.as_fd(), watch.as_ref(), left)?;
+            let now = cgroup.oom_kills();
+            for _ in kills..now {
+                println!("{}", json!({ "type": "oom", "id": id }));
+            }
+            kills = now;
+            if ended {
+                return Ok(0);
+            }
+            if left.is_zero() {
+                break;
+            }
+        }
     }
+}
+
+/// Waits until the container ends (`true`), its memory runs out, or the time is over.
+fn wait(pidfd: BorrowedFd<'_>, watch: Option<&OwnedFd>, time: Duration) -> Result<bool, Error> {
+    let what = || "wait for container".to_owned();
+    let mut fds = vec![PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+    fds.extend(watch.map(|watch| PollFd::new(watch, PollFlags::IN)));
+    let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+    match poll(&mut fds, Some(&timeout)) {
+        Err(Errno::INTR) => return Ok(false),
+        other => other.doing(what)?,
+    };
+    if let Some(watch) = watch {
+        // The event has said what it can; the counter says the rest.
+        let _ = rustix::io::read(watch, &mut [0; 512]);
+    }
+    Ok(!fds[0].revents().is_empty())
 }
 
 /// Go's durations, as far as anyone uses them here: `5s`, `100ms`, `1m`.

@@ -28,6 +28,8 @@ use linux::process::{self, flags};
 use linux::pty::Pty;
 use linux::{fs, namespace};
 use rustix::fs::Mode;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use types::spec::{Hooks, Linux, Mount, NamespaceKind, State, Status};
 
 pub(crate) use devices::default_rules;
@@ -84,6 +86,7 @@ impl Init<'_> {
         if self.moved_by_systemd {
             self.await_go()?;
         }
+        use_all_processors();
         self.enter_namespaces()?;
         self.new_keyring()?;
         let pty = if self.namespaces.is_new(NamespaceKind::Mount) {
@@ -100,9 +103,22 @@ impl Init<'_> {
         self.channel.send(Tag::Ready, "", &fds)?;
         drop(fds);
         drop(master);
+        self.let_go_of_the_host()?;
         self.wait_at_gate()?;
         self.hooks("startContainer", |hooks| &hooks.start_container, Status::Created)?;
         Err(prepared.execute(&self.channel))
+    }
+
+    /// From here on processes of the container can see this one, in `/proc`: it holds no descriptor of the host (the ways into the
+    /// cgroups, what the caller forgot to close), and nobody may look at its memory.
+    fn let_go_of_the_host(&self) -> Result<(), Error> {
+        if linux::weakened("descriptors") {
+            return Ok(());
+        }
+        let keep: Vec<BorrowedFd<'_>> =
+            self.listener.iter().map(AsFd::as_fd).chain([self.channel.as_fd()]).collect();
+        process::close_all_but(3 + self.launch.preserve_fds, &keep).doing(|| "close descriptors".into())?;
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).doing(|| "become undumpable".into())
     }
 
     /// Gets into the namespaces that `clone3` did not make, and becomes root of the new user namespace.
@@ -339,6 +355,14 @@ pub(crate) fn state(request: &CreateRequest<'_>, pid: i32, status: Status) -> St
 /// Enters the container's cgroups, before anything is used that they limit.
 pub(crate) fn enter_cgroup(entrance: Option<&Entrance>) -> Result<(), Error> {
     entrance.map_or(Ok(()), Entrance::enter).doing(|| "enter cgroup".into())
+}
+
+/// Forgets which processors the caller was kept on: the cgroup says which the container may use. Not allowed under a filter that
+/// forbids it, which then forbids it to the container too.
+pub(crate) fn use_all_processors() {
+    let mut all = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
+    let _ = sched_setaffinity(None, &all);
 }
 
 /// Gives up what was inherited from the caller: signal dispositions, session, file mode mask.

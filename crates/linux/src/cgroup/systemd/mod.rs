@@ -158,7 +158,9 @@ impl Located {
     ) -> Result<Cgroup> {
         let v2 = self.cgroup.v1.is_empty();
         if !v2 && !resources.unified.is_empty() {
-            return Err(Error::Unsupported("unified resources are not supported on cgroup v1".to_owned()));
+            return Err(Error::Unsupported(
+                "invalid configuration: unified resources are not supported on cgroup v1".to_owned(),
+            ));
         }
         let version = self.systemd.version()?;
         let mut list = unit_properties(&self.unit, pid, id, v2);

@@ -55,7 +55,11 @@ fn privileged_a_container_goes_on_where_it_was() {
         ..Default::default()
     });
     let counter = || -> u64 {
-        std::fs::read_to_string(bundle.rootfs().join("counter")).unwrap_or_default().trim().parse().unwrap_or(0)
+        std::fs::read_to_string(bundle.rootfs().join("counter"))
+            .unwrap_or_default()
+            .trim()
+            .parse()
+            .unwrap_or(0)
     };
     let wait_beyond = |least: u64| {
         let deadline = Instant::now() + Duration::from_secs(120);
@@ -67,7 +71,8 @@ fn privileged_a_container_goes_on_where_it_was() {
     let quietly = |args: &[&str]| {
         let err = std::fs::File::create(bundle.path().join("err")).unwrap();
         let status = bundle.command(args).stdout(Stdio::null()).stderr(err).status().unwrap();
-        let log = |name: &str| std::fs::read_to_string(bundle.path().join("images").join(name)).unwrap_or_default();
+        let log =
+            |name: &str| std::fs::read_to_string(bundle.path().join("images").join(name)).unwrap_or_default();
         let told = || std::fs::read_to_string(bundle.path().join("err")).unwrap();
         assert!(status.success(), "{args:?}: {}{}{}", told(), log("dump.log"), log("restore.log"));
     };

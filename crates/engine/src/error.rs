@@ -44,8 +44,3 @@ pub(crate) fn not_running(id: &ContainerId) -> Error {
 pub(crate) fn ambiguous_prefix(prefix: &str) -> Error {
     Error::invalid(format!("multiple IDs found with provided prefix: {prefix}"))
 }
-
-/// 501: part of a later step of the plan.
-pub(crate) fn later(what: &str) -> Error {
-    Error::not_implemented(format!("{what} is not implemented yet"))
-}

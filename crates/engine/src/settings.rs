@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use network::PublishPolicy;
 use types::config::{LogConfig, Ulimit};
+
+/// A base subnet, and the prefix length of the networks that it is cut into.
+pub type AddressPool = (ipnet::IpNet, u8);
 
 /// The daemon's settings. `Settings::default()` is a daemon without configuration.
 #[derive(Debug, Clone)]
@@ -77,6 +81,22 @@ pub struct BridgeSettings {
     pub bip: Option<String>,
     /// Subnet containers get addresses from (`fixed-cidr`).
     pub fixed_cidr: Option<String>,
+    /// The default bridge has IPv6 too (`ipv6`).
+    pub ipv6: bool,
+    /// As `bip` (`bip6`).
+    pub bip6: Option<String>,
+    /// As `fixed_cidr` (`fixed-cidr-v6`).
+    pub fixed_cidr_v6: Option<String>,
+    /// Where subnets are looked for, with the prefix length to cut (`default-address-pools`).
+    pub address_pools: Vec<AddressPool>,
+    /// Options of networks that do not say otherwise, by driver (`default-network-opts`).
+    pub default_network_options: BTreeMap<String, BTreeMap<String, String>>,
+    /// Own firewall rules for IPv6 (`ip6tables`).
+    pub firewall_v6: bool,
+    /// Published ports are reached at containers' own addresses too (`allow-direct-routing`).
+    pub direct_routing: bool,
+    /// Whose rules published ports obey (`publish-policy`).
+    pub publish_policy: PublishPolicy,
     /// MTU; 0 is the default route's.
     pub mtu: u32,
     /// Containers may talk to each other (`icc`).
@@ -99,6 +119,14 @@ impl Default for BridgeSettings {
             name: "wharf0".to_owned(),
             bip: None,
             fixed_cidr: None,
+            ipv6: false,
+            bip6: None,
+            fixed_cidr_v6: None,
+            address_pools: Vec::new(),
+            default_network_options: BTreeMap::new(),
+            firewall_v6: true,
+            direct_routing: false,
+            publish_policy: PublishPolicy::Docker,
             mtu: 0,
             icc: true,
             ip_masq: true,

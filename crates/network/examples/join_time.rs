@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         name: "bench",
         want: None,
         ports: &ports,
+        sysctls: &[],
     };
     let (mut joins, mut leaves, mut live) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..count {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::Relay;
 
@@ -21,6 +21,16 @@ pub enum FirewallKind {
     None,
 }
 
+/// Whose rules published ports obey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PublishPolicy {
+    /// Docker's: they are led past what the host lets in.
+    #[default]
+    Docker,
+    /// The host's own: what its firewall does not let in to the host does not come in.
+    HostFirewall,
+}
+
 /// Settings of the default network, as in `daemon.json`.
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
@@ -31,9 +41,22 @@ pub struct NetworkConfig {
     /// `fixed-cidr`: the part of the subnet that containers get addresses from.
     pub fixed_cidr: Option<Ipv4Net>,
     /// The subnet chosen by an earlier run, which the caller keeps: taken if `bip` is absent and it is still free.
-    pub subnet: Option<Ipv4Net>,
-    /// `default-address-pools`: where a subnet is looked for, with the prefix length to cut; Docker's defaults if empty.
-    pub address_pools: Vec<(Ipv4Net, u8)>,
+    pub subnet: Option<IpNet>,
+    /// `ipv6`: the default network has IPv6 too.
+    pub ipv6: bool,
+    /// `bip6`: as `bip`.
+    pub bip6: Option<Ipv6Net>,
+    /// `fixed-cidr-v6`: as `fixed-cidr`; without `bip6` also the subnet.
+    pub fixed_cidr_v6: Option<Ipv6Net>,
+    /// As `subnet`.
+    pub subnet6: Option<IpNet>,
+    /// `default-address-pools`: where a subnet is looked for, with the prefix length to cut; for a family that is not
+    /// among them Docker's defaults.
+    pub address_pools: Vec<(IpNet, u8)>,
+    /// What makes this host's generated IPv6 subnets its own (RFC 4193, section 3.2.1). Must not change.
+    pub global_id: [u8; 5],
+    /// Id of the default network, for messages.
+    pub network_id: String,
     /// `mtu`, bytes; 0 is 1500.
     pub mtu: u32,
     /// `icc`: containers on the default bridge may talk to each other.
@@ -46,6 +69,12 @@ pub struct NetworkConfig {
     pub default_host_ip: IpAddr,
     /// `iptables`, `firewall-backend`.
     pub firewall: FirewallKind,
+    /// `ip6tables`: the same for IPv6.
+    pub firewall_v6: bool,
+    /// `allow-direct-routing`: published ports are reached at containers' own addresses too.
+    pub direct_routing: bool,
+    /// `publish-policy`.
+    pub publish_policy: PublishPolicy,
     /// `userland-proxy`: who carries what arrives on IPv6 host addresses. `None`: ports are published on IPv4 only.
     pub proxy: Option<Relay>,
     /// Namespaces kept ready, at most this many; 0 makes each on demand.
@@ -59,13 +88,22 @@ impl Default for NetworkConfig {
             bip: None,
             fixed_cidr: None,
             subnet: None,
+            ipv6: false,
+            bip6: None,
+            fixed_cidr_v6: None,
+            subnet6: None,
             address_pools: Vec::new(),
+            global_id: [0; 5],
+            network_id: String::new(),
             mtu: 0,
             icc: true,
             ip_masq: true,
             ip_forward: true,
             default_host_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             firewall: FirewallKind::Auto,
+            firewall_v6: true,
+            direct_routing: false,
+            publish_policy: PublishPolicy::Docker,
             proxy: None,
             pool_size: 4,
         }

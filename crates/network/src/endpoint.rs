@@ -1,42 +1,15 @@
 //! The nouns: endpoints, published ports and what is asked for.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use types::ContainerId;
 use types::config::EndpointRequest;
 
 use crate::relay::Carried;
-
-/// A network that is a bridge on the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bridge {
-    /// Name of the network; an [`Endpoint`] says it.
-    pub network: String,
-    /// The interface on the host, for example `wharf0`.
-    pub interface: String,
-    /// The address space. The caller keeps it and gives it back as `NetworkConfig::subnet` at the next start.
-    pub subnet: Ipv4Net,
-    /// Part of the subnet that automatic addresses come from; `None` is all of it.
-    pub range: Option<Ipv4Net>,
-    /// Addresses that no container gets: they belong to machines of the user's.
-    pub reserved: Vec<Ipv4Addr>,
-    /// The host's address on it, the containers' default gateway.
-    pub gateway: Ipv4Addr,
-    /// Nothing on it reaches another network, and no port is published.
-    pub internal: bool,
-    /// Bytes.
-    pub mtu: u32,
-    /// Containers may talk to each other.
-    pub icc: bool,
-    /// What leaves takes the host's address.
-    pub ip_masq: bool,
-    /// Host address for ports published without one.
-    pub default_host_ip: IpAddr,
-}
 
 /// Transport protocol of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -113,20 +86,41 @@ pub struct Endpoint {
     pub gw_priority: i64,
     /// The container.
     pub container: ContainerId,
-    /// IPv4 address in the container.
-    pub address: Ipv4Addr,
-    /// Length of the subnet's prefix.
+    /// IPv4 address in the container; `None` on a network without IPv4.
+    pub address: Option<Ipv4Addr>,
+    /// Length of its subnet's prefix.
     pub prefix: u8,
-    /// Default gateway.
-    pub gateway: Ipv4Addr,
+    /// Default gateway; `None` if the network has none.
+    pub gateway: Option<Ipv4Addr>,
+    /// IPv6 address; `None` on a network without IPv6.
+    #[serde(default)]
+    pub address6: Option<Ipv6Addr>,
+    /// Length of its subnet's prefix.
+    #[serde(default)]
+    pub prefix6: u8,
+    /// Default gateway; `None` if the network has none.
+    #[serde(default)]
+    pub gateway6: Option<Ipv6Addr>,
+    /// The way out needs no gateway: everything is on the link (ipvlan in its modes of layer 3).
+    #[serde(default)]
+    pub on_link: bool,
     /// Hardware address, `02:42:ac:11:00:02`.
     pub mac: String,
     /// Name of the interface in the container.
     pub interface: String,
-    /// Name of its other end on the host.
+    /// Name of its other end on the host; empty where there is none (macvlan, ipvlan).
     pub host_interface: String,
     /// What is published, in the order asked for.
     pub ports: Vec<PublishedPort>,
+    /// Container ports that others may reach at the container's own address, where the network's mode lets them.
+    #[serde(default)]
+    pub open: Vec<(u16, Protocol)>,
+    /// Its ports are served on the host by the relay, so that the host's rules for what comes in hold for them.
+    #[serde(default)]
+    pub relayed: bool,
+    /// So are those on IPv6 host addresses, because the firewall leaves IPv6 alone.
+    #[serde(default)]
+    pub relayed6: bool,
 }
 
 /// What a container wants of a network.
@@ -144,6 +138,9 @@ pub struct JoinRequest<'a> {
     pub want: Option<&'a EndpointRequest>,
     /// Ports to publish.
     pub ports: &'a [PortRequest],
+    /// `net.` parameters of the interface: the parts of the path below `/proc/sys/net` without the interface's name
+    /// (which stands where `IFNAME` is), and the value.
+    pub sysctls: &'a [(String, String)],
 }
 
 /// The result of a join.
@@ -157,20 +154,69 @@ pub struct Joined {
 }
 
 impl Endpoint {
-    /// What is published on IPv6 host addresses, and so carried by the relay.
+    /// Its addresses with their subnets' prefix lengths, IPv4 first.
+    pub fn addresses(&self) -> Vec<IpNet> {
+        let v4 = self.address.and_then(|ip| Ipv4Net::new(ip, self.prefix).ok());
+        let v6 = self.address6.and_then(|ip| Ipv6Net::new(ip, self.prefix6).ok());
+        v4.map(IpNet::V4).into_iter().chain(v6.map(IpNet::V6)).collect()
+    }
+
+    /// Where the firewall leads what arrives for a port; `None` if the relay has to carry it, because the container
+    /// has no address of that family.
+    pub(crate) fn translated(&self, port: &PublishedPort) -> Option<IpAddr> {
+        match port.host_ip {
+            _ if self.relayed => None,
+            IpAddr::V4(_) => self.address.map(IpAddr::V4),
+            IpAddr::V6(host) if self.relayed6 || host.is_loopback() => None,
+            IpAddr::V6(_) => self.address6.map(IpAddr::V6),
+        }
+    }
+
+    /// Whether the relay serves a port. What comes by ::1 is always its part: the kernel has no `route_localnet` for
+    /// IPv6, so nothing from there can be led to a container.
+    pub(crate) fn is_carried(&self, port: &PublishedPort) -> bool {
+        self.translated(port).is_none() || port.host_ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    }
+
+    /// What the relay carries.
     pub(crate) fn carried(&self) -> impl Iterator<Item = Carried> + '_ {
-        let to = |port: &PublishedPort| SocketAddrV4::new(self.address, port.container_port);
-        self.ports.iter().filter(|port| port.host_ip.is_ipv6()).map(move |port| Carried {
-            protocol: port.protocol,
-            ip: port.host_ip,
-            port: port.host_port,
-            to: to(port),
+        let own = self.address.map(IpAddr::V4).or(self.address6.map(IpAddr::V6));
+        let to = move |port: &PublishedPort| match port.host_ip {
+            IpAddr::V6(_) => self.address6.map(IpAddr::V6).or(own),
+            IpAddr::V4(_) => own,
+        };
+        self.ports.iter().filter(|port| self.is_carried(port)).filter_map(move |port| {
+            Some(Carried {
+                protocol: port.protocol,
+                ip: port.host_ip,
+                port: port.host_port,
+                to: SocketAddr::new(to(port)?, port.container_port),
+            })
         })
     }
 }
 
-/// The endpoint through which a container reaches other networks: the highest priority, then the first name.
+/// A container's endpoints in the order in which they are the way out: those that lead out first, then the highest
+/// priority, then those with both families, then the first name (moby `libnetwork/sandbox.go`, `Less`).
+fn by_preference(endpoints: &[Endpoint]) -> Vec<&Endpoint> {
+    let mut ordered: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| !endpoint.internal).collect();
+    ordered.sort_by_key(|endpoint| {
+        let families = endpoint.addresses().len();
+        (std::cmp::Reverse(endpoint.gw_priority), std::cmp::Reverse(families), &endpoint.network)
+    });
+    ordered
+}
+
+/// The endpoints through which a container reaches other networks, by IPv4 and by IPv6.
+pub(crate) fn ways_out(endpoints: &[Endpoint]) -> (Option<&Endpoint>, Option<&Endpoint>) {
+    let ordered = by_preference(endpoints);
+    let v4 = ordered.iter().find(|e| e.gateway.is_some() || (e.on_link && e.address.is_some()));
+    let v6 = ordered.iter().find(|e| e.gateway6.is_some() || (e.on_link && e.address6.is_some()));
+    (v4.copied(), v6.copied())
+}
+
+/// The endpoint through which a container reaches other networks: by IPv4 or, if it has none, by IPv6.
 pub fn way_out(endpoints: &[Endpoint]) -> Option<&Endpoint> {
-    let leads_out = endpoints.iter().filter(|endpoint| !endpoint.internal);
-    leads_out.min_by_key(|endpoint| (std::cmp::Reverse(endpoint.gw_priority), &endpoint.network))
+    let (v4, v6) = ways_out(endpoints);
+    v4.or(v6)
 }

@@ -1,9 +1,9 @@
 //! What can fail. Texts that users read are Docker's own words.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use types::ErrorKind;
 
 /// Shorthand.
@@ -21,8 +21,10 @@ pub enum Error {
         source: io::Error,
     },
     /// A subnet has no free address.
-    #[error("no available IPv4 addresses on this network's address pools: {network} ({id})")]
+    #[error("no available {family} addresses on this network's address pools: {network} ({id})")]
     NoAddress {
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
         /// Name of the network.
         network: String,
         /// Its id or, for want of one, its interface.
@@ -86,6 +88,9 @@ pub enum Error {
     /// A text that should be a port is not.
     #[error("{0}")]
     InvalidPort(String),
+    /// A gateway is no address of its subnet, or has another use.
+    #[error("failed to allocate gateway ({0}): Address already in use")]
+    Gateway(IpAddr),
     /// The bridge's settings make no sense.
     #[error("invalid default bridge: {0}")]
     InvalidBridge(String),
@@ -116,22 +121,25 @@ pub enum Error {
     #[error("cannot use {subnet} for bridge {bridge}: it overlaps {other} on this host")]
     Overlap {
         /// What was asked for.
-        subnet: Ipv4Net,
+        subnet: IpNet,
         /// The bridge's interface.
         bridge: String,
         /// What is there.
-        other: Ipv4Net,
+        other: IpNet,
     },
     /// An endpoint found at restart has an address that is not free.
-    #[error("endpoint {endpoint}: address {address} is not free in {subnet}")]
+    #[error("endpoint {endpoint}: address {address} is not free on network {network}")]
     Restore {
         /// Id of the endpoint.
         endpoint: String,
         /// Its address.
-        address: Ipv4Addr,
-        /// The network's subnet.
-        subnet: Ipv4Net,
+        address: IpAddr,
+        /// The network.
+        network: String,
     },
+    /// Options that a driver cannot follow, in Docker's words.
+    #[error("{0}")]
+    DriverOption(String),
     /// This kernel or configuration cannot do it.
     #[error("{0}")]
     Unsupported(String),

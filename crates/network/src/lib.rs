@@ -21,8 +21,10 @@
 //! truth. This crate keeps no file (but for the [`Relay`]'s socket); after a restart [`Networks::restore`] rebuilds everything from the
 //! endpoints of live containers. Everything here blocks: call it from blocking tasks, never from async ones.
 
-mod bridge;
+mod address;
 mod config;
+mod default_bridge;
+mod driver;
 mod endpoint;
 mod error;
 mod firewall;
@@ -30,16 +32,18 @@ mod hosts;
 pub mod ipam;
 mod namespace;
 mod netlink;
+mod network;
 mod networks;
 mod port;
 mod relay;
 mod resolv_conf;
 
-pub use config::{FirewallKind, NetworkConfig};
-pub use endpoint::{Bridge, Endpoint, JoinRequest, Joined, PortRequest, Protocol, PublishedPort, way_out};
+pub use config::{FirewallKind, NetworkConfig, PublishPolicy};
+pub use endpoint::{Endpoint, JoinRequest, Joined, PortRequest, Protocol, PublishedPort, way_out};
 pub use error::{Error, Result};
 pub use hosts::{HostsFile, hostname_file, hosts_file, own_names};
 pub use namespace::{Sandbox, namespace_of, same_namespace};
+pub use network::{BridgeOptions, Driver, GatewayMode, IpvlanFlag, IpvlanMode, MacvlanMode, Network, Pool};
 pub use networks::Networks;
 pub use port::parse::{parse_exposed, port_requests};
 pub use relay::{NameRecord, RELAY_NAME, Relay, relay_main};

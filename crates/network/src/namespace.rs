@@ -11,8 +11,10 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::endpoint::ways_out;
+use crate::netlink::Socket;
 use crate::netlink::message::Batch;
-use crate::netlink::{Socket, route};
+use crate::netlink::route::{self, Way};
 use crate::{Endpoint, Error, Result};
 
 /// A new namespace and a netlink socket that acts in it, so that nobody has to enter it later. `lo` is up.
@@ -55,19 +57,26 @@ impl Sandbox {
         Ok(Self { namespace: Namespace { fd, route } })
     }
 
-    /// Sends what is for other networks through this endpoint from now on.
+    /// Sends what is for other networks through those of a container's endpoints that are its ways out, from now on.
     ///
     /// # Errors
-    /// The endpoint's interface is not in it, or the kernel refuses.
-    pub fn set_way_out(&mut self, endpoint: &Endpoint) -> Result<()> {
-        let failed =
-            |error: io::Error| Error::kernel(format!("set the gateway of endpoint {}", endpoint.id), error);
+    /// An endpoint's interface is not in it, or the kernel refuses.
+    pub fn set_way_out(&mut self, endpoints: &[Endpoint]) -> Result<()> {
+        let (v4, v6) = ways_out(endpoints);
+        let way4 = v4.map(|e| (e, e.gateway.map_or(Way::OnLink(false), |ip| Way::Gateway(ip.into()))));
+        let way6 = v6.map(|e| (e, e.gateway6.map_or(Way::OnLink(true), |ip| Way::Gateway(ip.into()))));
         let socket = &mut self.namespace.route;
-        let link = socket.link(&endpoint.interface).map_err(failed)?;
-        let index = link.map(|link| link.index).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        let mut batch = Batch::new();
-        route::put_default_route(&mut batch, index, endpoint.gateway);
-        socket.request(&mut batch).map_err(failed)
+        for (endpoint, way) in [way4, way6].into_iter().flatten() {
+            let failed = |error: io::Error| {
+                Error::kernel(format!("set the gateway of endpoint {}", endpoint.id), error)
+            };
+            let link = socket.link(&endpoint.interface).map_err(failed)?;
+            let index = link.map(|link| link.index).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+            let mut batch = Batch::new();
+            route::put_default_route(&mut batch, index, way);
+            socket.request(&mut batch).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// The namespace, to hand to a supervisor.

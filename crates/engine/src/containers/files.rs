@@ -63,7 +63,8 @@ pub(crate) fn kept_endpoints(run_dir: &Path) -> Vec<Endpoint> {
 
 /// Writes the three files before a start.
 pub(crate) fn write(shared: &Shared, record: &Record, attached: &[Endpoint]) -> Result<()> {
-    let addresses: Vec<IpAddr> = attached.iter().map(|endpoint| endpoint.address.into()).collect();
+    let addresses: Vec<IpAddr> =
+        attached.iter().flat_map(Endpoint::addresses).map(|net| net.addr()).collect();
     let dir = shared.data_dir(&record.id);
     make_dir(&dir, 0o710)?;
     let put = |name: &str, text: &str| {
@@ -80,7 +81,7 @@ pub(crate) fn write(shared: &Shared, record: &Record, attached: &[Endpoint]) -> 
         domainname: &config.domainname,
         addresses: &addresses,
         extra_hosts,
-        host_gateway: Some(shared.networks.driver().bridge().gateway.into()),
+        host_gateway: shared.networks.driver().bridge().pools.first().and_then(|pool| pool.gateway),
         no_ipv6: false,
     };
     let mut text = network::hosts_file(&hosts)?;

@@ -164,11 +164,15 @@ pub(crate) fn network_of(shared: &Shared, record: &Record) -> NetworkState {
         }
         if let Some(endpoint) = record.attached.iter().find(|endpoint| endpoint.network == *name) {
             details.endpoint_id.clone_from(&endpoint.id);
+            let text = |ip: Option<std::net::IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
             if !endpoint.internal {
-                details.gateway = endpoint.gateway.to_string();
+                details.gateway = text(endpoint.gateway.map(Into::into));
+                details.ipv6_gateway = text(endpoint.gateway6.map(Into::into));
             }
-            details.ip_address = endpoint.address.to_string();
+            details.ip_address = text(endpoint.address.map(Into::into));
             details.ip_prefix_len = endpoint.prefix;
+            details.ipv6_address = text(endpoint.address6.map(Into::into));
+            details.ipv6_prefix_len = endpoint.prefix6;
             details.mac_address.clone_from(&endpoint.mac);
         }
         network.endpoints.insert(name.clone(), details);

@@ -2,6 +2,7 @@
 //! runs. All but the methods of [`Containers`] block.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
@@ -11,7 +12,7 @@ use types::{ContainerId, Error, Result};
 
 use super::record::Record;
 use super::{Containers, Request, Shared, ask, files};
-use crate::networks::NetworkMember;
+use crate::networks::{NetworkMember, options};
 
 /// A container's network before its process exists.
 pub(crate) struct Entered {
@@ -103,7 +104,7 @@ fn attach_all(shared: &Shared, record: &Record, names: &[String]) -> Result<(San
         Ok(())
     });
     let done = done
-        .and_then(|()| Ok(network::way_out(&attached).map_or(Ok(()), |e| sandbox.set_way_out(e))?))
+        .and_then(|()| Ok(sandbox.set_way_out(&attached)?))
         .and_then(|()| serve_names(shared, record, &sandbox, &attached));
     match done {
         Ok(()) => Ok((sandbox, attached)),
@@ -129,17 +130,30 @@ fn attach(
     others: &[Endpoint],
     ports: &[PortRequest],
 ) -> Result<Endpoint> {
-    let free = |n: &u32| !others.iter().any(|other| other.interface == format!("eth{n}"));
-    let number = (0..).find(free).unwrap_or_default();
+    let known = shared.networks.find(name)?;
+    if known.is_config_only() {
+        return Err(Error::forbidden("cannot create endpoint on configuration-only network"));
+    }
+    let want = record.endpoints.get(name);
+    let no_options = BTreeMap::new();
+    let driver_opts = want.and_then(|want| want.driver_opts.as_ref()).unwrap_or(&no_options);
+    let prefix = known.interface_prefix();
+    let free = |n: &u32| !others.iter().any(|other| other.interface == format!("{prefix}{n}"));
+    let interface = match options::endpoint_interface(driver_opts) {
+        Some(own) => own.to_owned(),
+        None => format!("{prefix}{}", (0..).find(free).unwrap_or_default()),
+    };
+    let sysctls = options::endpoint_sysctls(driver_opts)?;
     let endpoint = shared.networks.driver().attach(
         sandbox,
         &JoinRequest {
             network: name,
-            interface: &format!("eth{number}"),
+            interface: &interface,
             container: &record.id,
             name: &record.name,
-            want: record.endpoints.get(name),
+            want,
             ports,
+            sysctls: &sysctls,
         },
     )?;
     Ok(endpoint)
@@ -185,10 +199,10 @@ pub(crate) fn connect(
     let endpoint = attach(shared, record, &mut sandbox, network, &record.attached, &[])?;
     record.attached.push(endpoint.clone());
     let mut finish = |record: &Record| -> Result<()> {
-        if let Some(way_out) = network::way_out(&record.attached) {
-            sandbox.set_way_out(way_out)?;
+        sandbox.set_way_out(&record.attached)?;
+        for address in endpoint.addresses() {
+            files::add_address(shared, record, address.addr())?;
         }
-        files::add_address(shared, record, endpoint.address.into())?;
         if has_names(shared, &endpoint) && !shared.networks.relay().serves(record.id.as_str()) {
             serve_names(shared, record, &sandbox, &record.attached)?;
             shared.networks.relay().watch(record.id.as_str(), pid)?;
@@ -200,7 +214,9 @@ pub(crate) fn connect(
     };
     finish(record).inspect_err(|_| {
         drop(shared.networks.relay().remove(&endpoint.id));
-        drop(shared.networks.driver().detach(&endpoint));
+        if let Ok(mut sandbox) = Sandbox::of_process(pid) {
+            drop(shared.networks.driver().detach(&mut sandbox, &endpoint));
+        }
     })
 }
 
@@ -230,10 +246,13 @@ pub(crate) fn disconnect(shared: &Shared, record: &mut Record, network: &str, fo
     shared.keep(record)?;
     shared.networks.relay().remove(&endpoint.id)?;
     announce(shared, record)?;
-    shared.networks.driver().detach(&endpoint)?;
-    files::remove_address(shared, record, endpoint.address.into())?;
+    let mut sandbox = Sandbox::of_process(pid)?;
+    shared.networks.driver().detach(&mut sandbox, &endpoint)?;
+    for address in endpoint.addresses() {
+        files::remove_address(shared, record, address.addr())?;
+    }
     let Some(way_out) = network::way_out(&record.attached).cloned() else { return Ok(()) };
-    Sandbox::of_process(pid)?.set_way_out(&way_out)?;
+    sandbox.set_way_out(&record.attached)?;
     if endpoint.ports.is_empty() {
         return Ok(());
     }
@@ -309,6 +328,7 @@ fn name_records(shared: &Shared, record: &Record, attached: &[Endpoint]) -> Vec<
         endpoint: endpoint.id.clone(),
         network: endpoint.network.clone(),
         address: endpoint.address,
+        address6: endpoint.address6,
         names: dns_names(record, &endpoint.network),
     };
     with_names.map(of).collect()
@@ -348,8 +368,8 @@ pub(crate) fn members_of(record: &Record) -> Vec<(String, NetworkMember)> {
         name: record.name.clone(),
         endpoint_id: endpoint.id.clone(),
         mac_address: endpoint.mac.clone(),
-        ipv4_address: format!("{}/{}", endpoint.address, endpoint.prefix),
-        ipv6_address: String::new(),
+        ipv4_address: endpoint.address.map(|ip| format!("{ip}/{}", endpoint.prefix)).unwrap_or_default(),
+        ipv6_address: endpoint.address6.map(|ip| format!("{ip}/{}", endpoint.prefix6)).unwrap_or_default(),
     };
     record.attached.iter().map(|endpoint| (endpoint.network.clone(), member(endpoint))).collect()
 }

@@ -87,6 +87,9 @@ fn find_all(shared: &Arc<Shared>) -> Result<Vec<Restored>> {
         // Containers without a bridge work; those with one say why they do not.
         Err(error) => tracing::error!(%error, "cannot prepare the network"),
     }
+    if let Err(error) = shared.networks.driver().watch() {
+        tracing::warn!(%error, "rules that others remove come back with the next change only");
+    }
     if let Err(error) = network::restore_names(shared, restored.iter().map(|found| &found.record)) {
         tracing::error!(%error, "running containers are without a name server");
     }

@@ -4,6 +4,8 @@
 //! crate makes of it. Who is on it is told by the containers' records.
 
 mod create;
+mod endpoint;
+pub(crate) mod options;
 mod record;
 
 use std::collections::BTreeMap;
@@ -29,9 +31,9 @@ pub struct NetworkDetails {
     pub id: String,
     /// RFC 3339 with nanoseconds.
     pub created: String,
-    /// `local`.
-    pub scope: &'static str,
-    /// `bridge`, `host`, `null`.
+    /// `local`; `global` if the user says so.
+    pub scope: String,
+    /// `bridge`, `host`, `null`, `macvlan`, `ipvlan`.
     pub driver: String,
     /// IPv4 is on.
     pub enable_ipv4: bool,
@@ -47,6 +49,10 @@ pub struct NetworkDetails {
     pub attachable: bool,
     /// Routing mesh (cluster).
     pub ingress: bool,
+    /// A template for other networks.
+    pub config_only: bool,
+    /// The template it was made from; empty without one.
+    pub config_from: String,
     /// Driver options.
     pub options: BTreeMap<String, String>,
     /// Labels.
@@ -90,7 +96,9 @@ pub struct Networks(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    driver: network::Networks,
+    driver: Arc<network::Networks>,
+    /// `default-network-opts`: by driver.
+    default_options: BTreeMap<String, BTreeMap<String, String>>,
     relay: network::Relay,
     store: Arc<Store>,
     events: Events,
@@ -121,10 +129,6 @@ impl Known {
         self.kept.custom.as_ref()
     }
 
-    fn subnet(&self) -> Option<ipnet::Ipv4Net> {
-        self.kept.subnet.as_deref()?.parse().ok()
-    }
-
     /// Who makes it.
     pub(crate) fn driver(&self) -> Driver {
         match self.custom() {
@@ -133,9 +137,23 @@ impl Known {
         }
     }
 
+    fn scope(&self) -> &str {
+        self.custom().map(|custom| custom.scope.as_str()).filter(|scope| !scope.is_empty()).unwrap_or("local")
+    }
+
     /// A user made it: there containers find each other by name.
     pub(crate) fn has_names(&self) -> bool {
         self.custom().is_some()
+    }
+
+    /// A template: nobody can be on it.
+    pub(crate) fn is_config_only(&self) -> bool {
+        self.custom().is_some_and(|custom| custom.config_only)
+    }
+
+    /// What the interfaces of containers on it are called, before their number.
+    pub(crate) fn interface_prefix(&self) -> &str {
+        self.custom().map_or("eth", |custom| options::interface_prefix(&custom.options))
     }
 
     /// Nothing on it reaches another network.
@@ -162,12 +180,19 @@ impl Networks {
                 Err(error) => tracing::error!(id = record.id, %error, "cannot read the record of a network"),
             }
         }
-        let subnet = kept.get("bridge").and_then(|(_, body)| body.subnet.as_deref()?.parse().ok());
+        let of_bridge = |of: fn(&Kept) -> Option<&String>| {
+            kept.get("bridge").and_then(|(_, body)| of(body)?.parse().ok())
+        };
+        let subnets = [of_bridge(|body| body.subnet.as_ref()), of_bridge(|body| body.subnet6.as_ref())];
         let relay = network::Relay::new(settings.exec_root.clone());
         let proxy = settings.bridge.userland_proxy.then(|| relay.clone());
-        let config = network::NetworkConfig { proxy, ..config(&settings.bridge, subnet)? };
-        let driver = network::Networks::open(config)?;
-        let chosen = driver.bridge().subnet.to_string();
+        let config = network::NetworkConfig {
+            proxy,
+            global_id: global_id(store)?,
+            ..config(&settings.bridge, subnets)?
+        };
+        let driver = Arc::new(network::Networks::open(config)?);
+        let chosen = |v6| driver.bridge().pool(v6).map(|pool| pool.subnet.to_string());
         let mut known = BTreeMap::new();
         for (name, _) in PREDEFINED {
             let (id, mut body, new) = match kept.remove(name) {
@@ -177,9 +202,10 @@ impl Networks {
                     (id, Kept { created: Timestamp::now(), ..Kept::default() }, true)
                 }
             };
-            let moved = name == "bridge" && body.subnet.as_deref() != Some(&chosen);
+            let now = (chosen(false), chosen(true).or(body.subnet6.clone()));
+            let moved = name == "bridge" && (&body.subnet, &body.subnet6) != (&now.0, &now.1);
             if moved {
-                body.subnet = Some(chosen.clone());
+                (body.subnet, body.subnet6) = now;
             }
             let json = serde_json::to_string(&body).map_err(Error::internal)?;
             if new {
@@ -189,17 +215,20 @@ impl Networks {
             }
             known.insert(name.to_owned(), Arc::new(Known::new(id, name.to_owned(), body)));
         }
-        for (name, (id, body)) in kept {
-            let Some(custom) = &body.custom else { continue };
-            let subnet = body.subnet.as_deref().unwrap_or_default();
-            let added = custom.bridge(&name, subnet).and_then(|bridge| Ok(driver.add(bridge)?));
-            if let Err(error) = added {
-                tracing::error!(network = name, %error, "cannot take over a network");
+        for (name, (id, mut body)) in kept {
+            let Some(custom) = body.custom.take().map(Custom::modernised) else { continue };
+            if !custom.config_only {
+                let added = custom.network(&id, &name).and_then(|network| Ok(driver.add(network)?));
+                if let Err(error) = added {
+                    tracing::error!(network = name, %error, "cannot take over a network");
+                }
             }
+            body.custom = Some(custom);
             known.insert(name.clone(), Arc::new(Known::new(id, name, body)));
         }
         Ok(Self(Arc::new(Shared {
             driver,
+            default_options: settings.bridge.default_network_options.clone(),
             relay,
             store: store.clone(),
             events,
@@ -209,8 +238,8 @@ impl Networks {
         })))
     }
 
-    /// The driver of bridges. Its calls block.
-    pub(crate) fn driver(&self) -> &network::Networks {
+    /// What makes networks on the host. Its calls block.
+    pub(crate) fn driver(&self) -> &Arc<network::Networks> {
         &self.0.driver
     }
 
@@ -294,7 +323,7 @@ impl Networks {
             part("name", &n.name)
                 && part("id", &n.id)
                 && filters.exact("driver", n.driver().name())
-                && filters.exact("scope", "local")
+                && filters.exact("scope", n.scope())
                 && filters.exact("type", if n.custom().is_some() { "custom" } else { "builtin" })
                 && filters.labels(n.custom().map_or(&no_labels, |custom| &custom.labels))
                 // Predefined networks are never dangling.
@@ -334,6 +363,12 @@ impl Networks {
         let name = known.name.as_str();
         if known.custom().is_none() {
             return Err(Error::forbidden(format!("{name} is a pre-defined network and cannot be removed")));
+        }
+        let dependent = |other: &Arc<Known>| other.custom().is_some_and(|custom| custom.config_from == name);
+        if known.is_config_only() && self.known().values().any(dependent) {
+            return Err(Error::forbidden(format!(
+                "error while removing network: configuration network {name:?} is in use"
+            )));
         }
         let active: Vec<String> = self
             .driver()
@@ -399,37 +434,44 @@ impl Networks {
 
     fn details(&self, known: &Known) -> NetworkDetails {
         let custom = known.custom();
+        let shown = |custom: &Custom| custom.pools.iter().map(|pool| pool.shown.clone()).collect();
         let mut details = NetworkDetails {
             name: known.name.clone(),
             id: known.id.clone(),
             created: known.kept.created.rfc3339(),
-            scope: "local",
+            scope: known.scope().to_owned(),
             driver: known.driver().name().to_owned(),
-            enable_ipv4: true,
-            enable_ipv6: false,
-            ipam: custom.map(|custom| vec![custom.pool.clone()]),
+            enable_ipv4: custom.is_none_or(|custom| !custom.without_ipv4),
+            enable_ipv6: custom.is_some_and(|custom| custom.ipv6),
+            ipam: custom.map(shown),
             ipam_options: custom.and_then(|custom| custom.ipam_options.clone()),
             internal: known.is_internal(),
             attachable: custom.is_some_and(|custom| custom.attachable),
             ingress: false,
+            config_only: known.is_config_only(),
+            config_from: custom.map(|custom| custom.config_from.clone()).unwrap_or_default(),
             options: custom.map(|custom| custom.options.clone()).unwrap_or_default(),
             labels: custom.map(|custom| custom.labels.clone()).unwrap_or_default(),
             containers: BTreeMap::new(),
         };
         if known.name == "bridge" {
             let bridge = self.0.driver.bridge();
-            details.ipam = Some(vec![IpamPool {
-                subnet: bridge.subnet.to_string(),
-                gateway: bridge.gateway.to_string(),
+            details.enable_ipv6 = bridge.pool(true).is_some();
+            let pool = |pool: &network::Pool| IpamPool {
+                subnet: pool.subnet.to_string(),
+                ip_range: pool.range.map(|range| range.to_string()).unwrap_or_default(),
+                gateway: pool.gateway.map(|ip| ip.to_string()).unwrap_or_default(),
                 ..IpamPool::default()
-            }]);
+            };
+            details.ipam = Some(bridge.pools.iter().map(pool).collect());
             let option = |name: &str, value: String| (format!("com.docker.network.{name}"), value);
+            let options = bridge.bridge().cloned().unwrap_or_default();
             details.options = BTreeMap::from([
                 option("bridge.default_bridge", "true".to_owned()),
-                option("bridge.enable_icc", bridge.icc.to_string()),
-                option("bridge.enable_ip_masquerade", bridge.ip_masq.to_string()),
-                option("bridge.host_binding_ipv4", bridge.default_host_ip.to_string()),
-                option("bridge.name", bridge.interface),
+                option("bridge.enable_icc", options.icc.to_string()),
+                option("bridge.enable_ip_masquerade", options.ip_masq.to_string()),
+                option("bridge.host_binding_ipv4", options.default_host_ip.to_string()),
+                option("bridge.name", bridge.interface.clone()),
                 option("driver.mtu", bridge.mtu.to_string()),
             ]);
         }
@@ -437,27 +479,46 @@ impl Networks {
     }
 }
 
+/// What makes this host's generated IPv6 subnets its own: 40 random bits, kept (RFC 4193, section 3.2.1).
+fn global_id(store: &Store) -> Result<[u8; 5]> {
+    const KEY: &str = "ipv6-global-id";
+    let kept = store.db().setting(KEY).map_err(Error::from)?;
+    let mut number = kept.as_deref().and_then(|text| u64::from_str_radix(text, 16).ok());
+    if number.is_none() {
+        let bytes: [u8; 5] = random::bytes()?;
+        store.db().set_setting(KEY, &types::id::hex(&bytes)).map_err(Error::from)?;
+        number = u64::from_str_radix(&types::id::hex(&bytes), 16).ok();
+    }
+    let [_, _, _, id @ ..] = number.unwrap_or_default().to_be_bytes();
+    Ok(id)
+}
+
 /// Settings as the network crate takes them.
-fn config(settings: &BridgeSettings, subnet: Option<ipnet::Ipv4Net>) -> Result<network::NetworkConfig> {
-    let net = |key: &str, text: &Option<String>| {
-        text.as_deref()
-            .map(|t| t.parse().map_err(|_| Error::invalid(format!("invalid {key}: {t:?}"))))
-            .transpose()
-    };
+fn config(settings: &BridgeSettings, subnets: [Option<ipnet::IpNet>; 2]) -> Result<network::NetworkConfig> {
+    fn net<T: std::str::FromStr>(key: &str, text: Option<&String>) -> Result<Option<T>> {
+        text.map(|t| t.parse().map_err(|_| Error::invalid(format!("invalid {key}: {t:?}")))).transpose()
+    }
+    let [subnet, subnet6] = subnets;
+    let host_ip = &settings.host_ip;
     Ok(network::NetworkConfig {
         bridge: settings.name.clone(),
-        bip: net("bip", &settings.bip)?,
-        fixed_cidr: net("fixed-cidr", &settings.fixed_cidr)?,
+        bip: net("bip", settings.bip.as_ref())?,
+        fixed_cidr: net("fixed-cidr", settings.fixed_cidr.as_ref())?,
         subnet,
+        ipv6: settings.ipv6,
+        bip6: net("bip6", settings.bip6.as_ref())?,
+        fixed_cidr_v6: net("fixed-cidr-v6", settings.fixed_cidr_v6.as_ref())?,
+        subnet6,
+        address_pools: settings.address_pools.clone(),
         mtu: settings.mtu,
         icc: settings.icc,
         ip_masq: settings.ip_masq,
         ip_forward: settings.ip_forward,
-        default_host_ip: settings
-            .host_ip
-            .parse()
-            .map_err(|_| Error::invalid(format!("invalid ip: {:?}", settings.host_ip)))?,
+        default_host_ip: host_ip.parse().map_err(|_| Error::invalid(format!("invalid ip: {host_ip:?}")))?,
         firewall: if settings.firewall { network::FirewallKind::Auto } else { network::FirewallKind::None },
+        firewall_v6: settings.firewall_v6,
+        direct_routing: settings.direct_routing,
+        publish_policy: settings.publish_policy,
         ..network::NetworkConfig::default()
     })
 }

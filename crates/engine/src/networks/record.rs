@@ -3,12 +3,13 @@
 //! Members may be added (with `#[serde(default)]`), never renamed: an older daemon's records are read.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use types::{Error, Result};
 
-use super::IpamPool;
+use super::{IpamPool, options};
 use crate::Timestamp;
 
 /// Who makes a network.
@@ -22,6 +23,10 @@ pub(crate) enum Driver {
     Host,
     /// Nothing but `lo`.
     Null,
+    /// Interfaces on one of the host's, with hardware addresses of their own.
+    Macvlan,
+    /// With that one's hardware address.
+    Ipvlan,
 }
 
 impl Driver {
@@ -31,6 +36,8 @@ impl Driver {
             Self::Bridge => "bridge",
             Self::Host => "host",
             Self::Null => "null",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
         }
     }
 }
@@ -40,9 +47,12 @@ impl Driver {
 pub(crate) struct Kept {
     /// When it was made.
     pub(crate) created: Timestamp,
-    /// The subnet in use, CIDR.
+    /// The IPv4 subnet in use, CIDR.
     #[serde(default)]
     pub(crate) subnet: Option<String>,
+    /// The IPv6 subnet in use, CIDR.
+    #[serde(default)]
+    pub(crate) subnet6: Option<String>,
     /// What the user asked for; absent for the predefined networks.
     #[serde(default)]
     pub(crate) custom: Option<Custom>,
@@ -64,81 +74,124 @@ pub(crate) struct Custom {
     /// Options of the address management; kept and shown.
     #[serde(default)]
     pub(crate) ipam_options: Option<BTreeMap<String, String>>,
-    /// As shown to users: what they asked for, or what was chosen.
-    pub(crate) pool: IpamPool,
-    /// The user chose the subnet, so addresses may be chosen too.
-    pub(crate) fixed_subnet: bool,
-    /// The bridge's interface on the host.
+    /// Address spaces, in the order in which they are shown.
+    #[serde(default)]
+    pub(crate) pools: Vec<KeptPool>,
+    /// As [`KeptPool::shown`], in a record of a daemon that knew one pool only.
+    #[serde(default, skip_serializing)]
+    pub(super) pool: IpamPool,
+    /// As [`KeptPool::fixed`].
+    #[serde(default, skip_serializing)]
+    pub(super) fixed_subnet: bool,
+    /// As [`KeptPool::gateway`].
+    #[serde(default, skip_serializing)]
+    pub(super) gateway: Option<IpAddr>,
+    /// The bridge's interface on the host, or the parent.
     pub(crate) interface: String,
-    /// The gateway in use.
-    pub(crate) gateway: Option<Ipv4Addr>,
+    /// The parent was made for this network.
+    #[serde(default)]
+    pub(crate) owns_interface: bool,
+    /// IPv4 is off.
+    #[serde(default)]
+    pub(crate) without_ipv4: bool,
+    /// IPv6 is on.
+    #[serde(default)]
+    pub(crate) ipv6: bool,
+    /// `global` if the user says so; nothing else comes of it.
+    #[serde(default)]
+    pub(crate) scope: String,
+    /// A template for other networks: nobody is ever on it.
+    #[serde(default)]
+    pub(crate) config_only: bool,
+    /// The template it was made from.
+    #[serde(default)]
+    pub(crate) config_from: String,
 }
 
-/// The prefix of bridge options.
-const BRIDGE: &str = "com.docker.network.bridge.";
-const MTU: &str = "com.docker.network.driver.mtu";
-const DEFAULT_MTU: u32 = 1500;
+/// An address space.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct KeptPool {
+    /// As shown to users: what they asked for, or what was chosen.
+    pub(crate) shown: IpamPool,
+    /// The user chose the subnet, so addresses may be chosen too.
+    pub(crate) fixed: bool,
+    /// The gateway in use.
+    pub(crate) gateway: Option<IpAddr>,
+}
+
+impl KeptPool {
+    pub(crate) fn is_v6(&self) -> bool {
+        self.subnet().is_some_and(|subnet| matches!(subnet, IpNet::V6(_)))
+    }
+
+    pub(crate) fn subnet(&self) -> Option<IpNet> {
+        self.shown.subnet.parse().ok()
+    }
+}
 
 impl Custom {
-    /// An option of the bridge driver, by the last part of its name.
-    pub(crate) fn bridge_option(&self, name: &str) -> Option<&str> {
-        self.options.get(&format!("{BRIDGE}{name}")).map(String::as_str)
-    }
-
-    fn flag(&self, name: &str, default: bool) -> Result<bool> {
-        match self.bridge_option(name) {
-            None => Ok(default),
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-            Some(other) => Err(Error::invalid(format!(
-                "invalid value for {BRIDGE}{name}: strconv.ParseBool: parsing {other:?}: invalid syntax"
-            ))),
+    /// Brings a record of an older daemon to today's shape.
+    pub(crate) fn modernised(mut self) -> Self {
+        if self.pools.is_empty() && !self.pool.subnet.is_empty() {
+            let shown = std::mem::take(&mut self.pool);
+            self.pools.push(KeptPool { shown, fixed: self.fixed_subnet, gateway: self.gateway });
         }
+        self
     }
 
-    /// As the network crate takes it. Also the check of the options.
-    pub(crate) fn bridge(&self, name: &str, subnet: &str) -> Result<network::Bridge> {
+    /// The pools of families that are on.
+    pub(crate) fn used_pools(&self) -> impl Iterator<Item = &KeptPool> {
+        self.pools.iter().filter(|pool| if pool.is_v6() { self.ipv6 } else { !self.without_ipv4 })
+    }
+
+    /// As the network crate takes it.
+    pub(crate) fn network(&self, id: &str, name: &str) -> Result<network::Network> {
         let bad = |what: &str, text: &str| Error::invalid(format!("invalid {what}: {text}"));
-        let subnet: ipnet::Ipv4Net = subnet.parse().map_err(|_| bad("subnet", subnet))?;
-        let range = match self.pool.ip_range.as_str() {
-            "" => None,
-            text => Some(text.parse().map_err(|_| bad("ip-range", text))?),
+        let pool = |kept: &KeptPool| -> Result<network::Pool> {
+            let shown = &kept.shown;
+            let range = match shown.ip_range.as_str() {
+                "" => None,
+                text => Some(text.parse().map_err(|_| bad("ip-range", text))?),
+            };
+            let reserved =
+                shown.aux_addresses.values().map(|a| a.parse().map_err(|_| bad("auxiliary address", a)));
+            Ok(network::Pool {
+                subnet: kept.subnet().ok_or_else(|| bad("subnet", &shown.subnet))?,
+                range,
+                reserved: reserved.collect::<Result<_>>()?,
+                gateway: kept.gateway,
+            })
         };
-        let mtu = match self.options.get(MTU).map(String::as_str) {
-            None => DEFAULT_MTU,
-            Some(text) => {
-                text.parse().ok().filter(|mtu| (68..=65535).contains(mtu)).ok_or_else(|| bad(MTU, text))?
-            }
-        };
-        let host_ip = match self.bridge_option("host_binding_ipv4") {
-            None | Some("") => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            Some(text) => text.parse().map_err(|_| bad("host_binding_ipv4", text))?,
-        };
-        for (option, fine) in [("gateway_mode_ipv4", "nat"), ("inhibit_ipv4", "false")] {
-            if let Some(value) = self.bridge_option(option)
-                && value != fine
-                && !value.is_empty()
-            {
-                return Err(Error::not_implemented(format!(
-                    "{BRIDGE}{option}={value} is not implemented yet"
-                )));
-            }
-        }
-        let reserved =
-            self.pool.aux_addresses.values().map(|a| a.parse().map_err(|_| bad("auxiliary address", a)));
-        let first = || subnet.hosts().next().unwrap_or(subnet.network());
-        Ok(network::Bridge {
-            network: name.to_owned(),
+        Ok(network::Network {
+            name: name.to_owned(),
+            id: id.to_owned(),
+            driver: options::driver(self.driver, &self.options)?,
             interface: self.interface.clone(),
-            subnet,
-            range,
-            reserved: reserved.collect::<Result<_>>()?,
-            gateway: self.gateway.unwrap_or_else(first),
+            owns_interface: self.owns_interface || self.driver == Driver::Bridge,
+            pools: self.used_pools().map(pool).collect::<Result<_>>()?,
             internal: self.internal,
-            mtu,
-            icc: self.flag("enable_icc", true)?,
-            ip_masq: self.flag("enable_ip_masquerade", true)?,
-            default_host_ip: host_ip,
+            mtu: options::mtu(self.driver, &self.options)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_an_older_daemon_is_understood() {
+        let old = r#"{"driver":"bridge","internal":false,"attachable":false,"options":{},"labels":{},
+            "pool":{"subnet":"10.9.0.0/24","ip_range":"","gateway":"10.9.0.254"},"fixed_subnet":true,
+            "interface":"br-1","gateway":"10.9.0.254"}"#;
+        let custom: Custom = serde_json::from_str(old).unwrap();
+        let custom = custom.modernised();
+        let again: Custom = serde_json::from_str(&serde_json::to_string(&custom).unwrap()).unwrap();
+        for custom in [custom, again.modernised()] {
+            let network = custom.network("id", "n").unwrap();
+            assert_eq!(network.pools.len(), 1);
+            assert_eq!(network.pools[0].gateway, "10.9.0.254".parse().ok());
+            assert!(custom.pools[0].fixed && network.bridge().is_some());
+        }
     }
 }

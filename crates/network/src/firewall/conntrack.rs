@@ -5,7 +5,7 @@
 //! would never reach the new one unless its entry is removed. TCP needs none of this: a new connection is a new entry.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::netlink::Socket;
 use crate::netlink::message::{Batch, NLM_F_DUMP, attributes};
@@ -15,6 +15,7 @@ const IPCTNL_MSG_CT_NEW: u16 = 0;
 const IPCTNL_MSG_CT_GET: u16 = 1;
 const IPCTNL_MSG_CT_DELETE: u16 = 2;
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 const UDP: u8 = 17;
 
 const CTA_TUPLE_ORIG: u16 = 1;
@@ -23,6 +24,7 @@ const CTA_FILTER: u16 = 25;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_IP_V4_SRC: u16 = 1;
+const CTA_IP_V6_SRC: u16 = 3;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_DST_PORT: u16 = 3;
 const CTA_FILTER_ORIG_FLAGS: u16 = 1;
@@ -39,16 +41,23 @@ const CHUNK: usize = 512;
 /// Which UDP entries to forget.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Entries<'a> {
-    /// Sent to one of these ports of the host.
-    ToPorts(&'a [u16]),
+    /// Sent to one of these ports of the host, by IPv6 if true.
+    ToPorts(&'a [u16], bool),
     /// Answered by this container.
-    AnsweredBy(Ipv4Addr),
+    AnsweredBy(IpAddr),
 }
 
 impl Entries<'_> {
+    fn is_v6(self) -> bool {
+        match self {
+            Self::ToPorts(_, v6) => v6,
+            Self::AnsweredBy(address) => address.is_ipv6(),
+        }
+    }
+
     /// What the kernel's filter cannot tell: whether an original tuple's port is one of several.
     fn include(self, tuple: &[u8]) -> bool {
-        let Self::ToPorts(ports) = self else { return true };
+        let Self::ToPorts(ports, _) = self else { return true };
         attributes(tuple, 0)
             .filter(|(kind, _)| *kind == CTA_TUPLE_PROTO)
             .flat_map(|(_, protocol)| attributes(protocol, 0))
@@ -60,7 +69,7 @@ impl Entries<'_> {
 /// Removes them. Kernels before 5.8 cannot filter; there an error says so and nothing is removed.
 pub(super) fn forget(socket: &mut Socket, entries: Entries<'_>) -> io::Result<()> {
     let kind = |message| NFNL_SUBSYS_CTNETLINK << 8 | message;
-    let header = [AF_INET, 0, 0, 0];
+    let header = [if entries.is_v6() { AF_INET6 } else { AF_INET }, 0, 0, 0];
     let mut batch = Batch::new();
     batch.message(kind(IPCTNL_MSG_CT_GET), NLM_F_DUMP, &header);
     put_filter(&mut batch, entries);
@@ -92,18 +101,22 @@ pub(super) fn forget(socket: &mut Socket, entries: Entries<'_>) -> io::Result<()
 
 fn put_filter(batch: &mut Batch, entries: Entries<'_>) {
     let (tuple_kind, original, reply) = match entries {
-        Entries::ToPorts([_]) => (CTA_TUPLE_ORIG, FILTER_PROTO_NUM | FILTER_PROTO_DST_PORT, 0),
-        Entries::ToPorts(_) => (CTA_TUPLE_ORIG, FILTER_PROTO_NUM, 0),
+        Entries::ToPorts([_], _) => (CTA_TUPLE_ORIG, FILTER_PROTO_NUM | FILTER_PROTO_DST_PORT, 0),
+        Entries::ToPorts(..) => (CTA_TUPLE_ORIG, FILTER_PROTO_NUM, 0),
         Entries::AnsweredBy(_) => (CTA_TUPLE_REPLY, 0, FILTER_IP_SRC | FILTER_PROTO_NUM),
     };
     let tuple = batch.open(tuple_kind);
     if let Entries::AnsweredBy(address) = entries {
         let ip = batch.open(CTA_TUPLE_IP);
-        batch.attribute(CTA_IP_V4_SRC, &address.octets()).close(ip);
+        match address {
+            IpAddr::V4(address) => batch.attribute(CTA_IP_V4_SRC, &address.octets()),
+            IpAddr::V6(address) => batch.attribute(CTA_IP_V6_SRC, &address.octets()),
+        };
+        batch.close(ip);
     }
     let protocol = batch.open(CTA_TUPLE_PROTO);
     batch.attribute(CTA_PROTO_NUM, &[UDP]);
-    if let Entries::ToPorts([port]) = entries {
+    if let Entries::ToPorts([port], _) = entries {
         batch.attribute(CTA_PROTO_DST_PORT, &port.to_be_bytes());
     }
     batch.close(protocol).close(tuple);

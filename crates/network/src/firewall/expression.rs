@@ -16,6 +16,7 @@ const NFT_REG_VERDICT: u32 = 0;
 const NFT_LOOKUP_F_INV: u32 = 1;
 const NFT_NAT_DNAT: u32 = 1;
 const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
 const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
 const NFTA_FIB_F_DADDR: u32 = 2;
 
@@ -23,9 +24,11 @@ const NFTA_FIB_F_DADDR: u32 = 2;
 pub(super) const REG_1: u32 = 1;
 /// The second 16 bytes.
 pub(super) const REG_2: u32 = 2;
-/// Bytes 4 to 7 and 8 to 11 of [`REG_1`].
+/// Bytes 4 to 7 of [`REG_1`] and 8 to 11; the four bytes after it, and the four after those.
 pub(super) const REG32_01: u32 = 9;
 pub(super) const REG32_02: u32 = 10;
+pub(super) const REG32_04: u32 = 12;
+pub(super) const REG32_05: u32 = 13;
 
 /// `NFT_META_*`: what is known of a packet besides its bytes.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +51,28 @@ pub(super) enum Conntrack {
 pub(super) enum Layer {
     Network = 1,
     Transport = 2,
+}
+
+/// Of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// `NFPROTO_*`.
+    fn number(self) -> u8 {
+        match self {
+            Self::V4 => NFPROTO_IPV4,
+            Self::V6 => NFPROTO_IPV6,
+        }
+    }
+
+    /// Goes on only for packets of this family: rules of an `inet` table see both.
+    pub(super) fn only(self) -> Vec<Expression> {
+        vec![Expression::Meta(Meta::NetworkProtocol, REG_1), Expression::Equal(REG_1, vec![self.number()])]
+    }
 }
 
 /// What a rule ends in.
@@ -83,7 +108,7 @@ pub(super) enum Expression {
     /// Goes on with what the map has for the key, in the same register.
     Map(&'static str, u32),
     /// Translates the destination to the address and the port in these registers.
-    Dnat { address: u32, port: u32 },
+    Dnat { family: Family, address: u32, port: u32 },
     /// Translates the source to the outgoing interface's address.
     Masquerade,
     /// Decides.
@@ -156,8 +181,9 @@ impl Expression {
             Self::Map(map, register) => {
                 batch.text(1, map).be32(2, *register).be32(3, *register);
             }
-            Self::Dnat { address, port } => {
-                batch.be32(1, NFT_NAT_DNAT).be32(2, u32::from(NFPROTO_IPV4)).be32(3, *address).be32(5, *port);
+            Self::Dnat { family, address, port } => {
+                let family = u32::from(family.number());
+                batch.be32(1, NFT_NAT_DNAT).be32(2, family).be32(3, *address).be32(5, *port);
             }
             Self::Masquerade => {}
             Self::Verdict(verdict) => put_verdict(batch, *verdict),
@@ -180,9 +206,4 @@ fn put_verdict(batch: &mut Batch, verdict: Verdict) {
         batch.text(NFTA_VERDICT_CHAIN, chain);
     }
     batch.close(open).close(data);
-}
-
-/// Goes on only for IPv4: rules of an `inet` table see both families.
-pub(super) fn ipv4() -> [Expression; 2] {
-    [Expression::Meta(Meta::NetworkProtocol, REG_1), Expression::Equal(REG_1, vec![NFPROTO_IPV4])]
 }

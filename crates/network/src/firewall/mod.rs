@@ -11,11 +11,12 @@ mod ruleset;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use crate::config::DEFAULT_BRIDGE;
+use crate::netlink::message::Message;
 use crate::netlink::{Socket, Stash};
-use crate::{Endpoint, Error, FirewallKind, Protocol, Result};
+use crate::{Endpoint, Error, FirewallKind, GatewayMode, Protocol, Result};
 use conntrack::Entries;
 use nft::Transaction;
 
@@ -23,37 +24,80 @@ use nft::Transaction;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BridgeRules {
     pub(crate) interface: String,
-    pub(crate) subnet: Ipv4Net,
+    /// Each with how its packets get in and out.
+    pub(crate) subnets: Vec<(IpNet, GatewayMode)>,
     /// Containers on it may talk to each other.
     pub(crate) icc: bool,
     /// Nothing on it reaches another network.
     pub(crate) internal: bool,
     /// What leaves it takes the host's address.
     pub(crate) masquerade: bool,
+    /// Published ports are reached at containers' own addresses from everywhere.
+    pub(crate) direct_routing: bool,
+    /// Or only from these interfaces of the host.
+    pub(crate) trusted: Vec<String>,
 }
 
-/// A published port as the firewall sees it. An unspecified `host` is every address of the host.
+/// A published port as the firewall sees it. An unspecified `host` is every address of the host. Both addresses are of
+/// one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PortMapping {
     pub(crate) protocol: Protocol,
-    pub(crate) host: Ipv4Addr,
+    pub(crate) host: IpAddr,
     pub(crate) host_port: u16,
-    pub(crate) to: Ipv4Addr,
+    pub(crate) to: IpAddr,
     pub(crate) to_port: u16,
 }
 
-/// The mappings of an endpoint's published ports (those on IPv4 host addresses: an IPv4 endpoint has no others).
-pub(crate) fn mappings(endpoint: &Endpoint) -> impl Iterator<Item = PortMapping> + '_ {
-    endpoint.ports.iter().filter_map(|port| match port.host_ip {
-        IpAddr::V4(host) => Some(PortMapping {
-            protocol: port.protocol,
-            host,
-            host_port: port.host_port,
-            to: endpoint.address,
-            to_port: port.container_port,
-        }),
-        IpAddr::V6(_) => None,
-    })
+/// A container's port that may be reached at the container's own address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenPort {
+    pub(crate) protocol: Protocol,
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+}
+
+/// What the firewall knows of endpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ports {
+    pub(crate) mappings: Vec<PortMapping>,
+    pub(crate) open: Vec<OpenPort>,
+}
+
+impl Ports {
+    /// Of some endpoints.
+    pub(crate) fn of<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Self {
+        let mut ports = Self::default();
+        for endpoint in endpoints {
+            ports.mappings.extend(endpoint.ports.iter().filter_map(|port| {
+                Some(PortMapping {
+                    protocol: port.protocol,
+                    host: port.host_ip,
+                    host_port: port.host_port,
+                    to: endpoint.translated(port)?,
+                    to_port: port.container_port,
+                })
+            }));
+            for address in endpoint.addresses() {
+                let open = |&(port, protocol): &(u16, Protocol)| OpenPort {
+                    protocol,
+                    address: address.addr(),
+                    port,
+                };
+                ports.open.extend(endpoint.open.iter().map(open));
+            }
+        }
+        ports
+    }
+
+    fn is_empty(&self) -> bool {
+        self.mappings.is_empty() && self.open.is_empty()
+    }
+
+    fn put(&self, transaction: &mut Transaction, add: bool) {
+        ruleset::put_ports(transaction, &self.mappings, add);
+        ruleset::put_open(transaction, &self.open, add);
+    }
 }
 
 /// Who filters and translates.
@@ -63,6 +107,8 @@ pub(crate) enum FirewallDriver {
     Nft {
         /// Its name.
         table: String,
+        /// IPv6 too.
+        v6: bool,
         /// Of nfnetlink.
         sockets: Stash,
     },
@@ -77,11 +123,13 @@ fn table_name(bridge: &str) -> String {
 
 impl FirewallDriver {
     /// What was asked for or, with [`FirewallKind::Auto`], what the kernel has.
-    pub(crate) fn choose(kind: FirewallKind, bridge: &str) -> Result<Self> {
+    pub(crate) fn choose(kind: FirewallKind, v6: bool, bridge: &str) -> Result<Self> {
         match kind {
             FirewallKind::None => Ok(Self::None),
             FirewallKind::Nft | FirewallKind::Auto => match nft::probe() {
-                Ok(()) => Ok(Self::Nft { table: table_name(bridge), sockets: Stash::new(Socket::netfilter) }),
+                Ok(()) => {
+                    Ok(Self::Nft { table: table_name(bridge), v6, sockets: Stash::new(Socket::netfilter) })
+                }
                 Err(error) if kind == FirewallKind::Nft => Err(Error::kernel("use nf_tables", error)),
                 Err(error) => {
                     tracing::warn!(%error, "no nf_tables: containers reach no other host, and ports cannot be published");
@@ -96,63 +144,92 @@ impl FirewallDriver {
         matches!(self, Self::Nft { .. })
     }
 
-    /// Makes the table anew in one transaction: no packet sees it half made, and no connection is cut. With `guard`
-    /// the host passes on nothing but what comes from our bridges or goes to them.
-    pub(crate) fn install(&self, bridges: &[BridgeRules], ports: &[PortMapping], guard: bool) -> Result<()> {
+    /// Makes the table anew in one transaction: no packet sees it half made, and no connection is cut. With `guards`
+    /// (of IPv4, of IPv6) the host passes on nothing but what comes from our bridges or goes to them.
+    pub(crate) fn install(&self, bridges: &[BridgeRules], ports: &Ports, guards: [bool; 2]) -> Result<()> {
+        let has_v6 = matches!(self, Self::Nft { v6: true, .. });
         self.commit("set up table wharf", |transaction| {
             transaction.replace_table();
-            ruleset::put(transaction, bridges);
-            if guard {
-                ruleset::put_guard(transaction);
+            ruleset::put(transaction, bridges, has_v6);
+            for v6 in [false, true] {
+                if guards[usize::from(v6)] {
+                    ruleset::put_guard(transaction, v6);
+                }
             }
-            ruleset::put_ports(transaction, ports, true);
+            ports.put(transaction, true);
         })
     }
 
-    /// Whether the table that is there, perhaps an earlier daemon's, has the guard.
-    pub(crate) fn has_guard(&self) -> Result<bool> {
-        let Self::Nft { table, sockets } = self else { return Ok(false) };
+    /// Whether the table that is there, perhaps an earlier daemon's, has the guard of a family.
+    pub(crate) fn has_guard(&self, v6: bool) -> Result<bool> {
+        self.has_chain(ruleset::GUARDS[usize::from(v6)])
+    }
+
+    /// Whether our table is there as we made it: its last chain is the one without which it would let everything pass.
+    pub(crate) fn is_installed(&self) -> Result<bool> {
+        self.has_chain("forward")
+    }
+
+    fn has_chain(&self, chain: &str) -> Result<bool> {
+        let Self::Nft { table, sockets, .. } = self else { return Ok(false) };
         sockets.with(|socket| {
-            nft::has_chain(socket, table, ruleset::GUARD)
-                .map_err(|error| Error::kernel("look at table wharf", error))
+            nft::has_chain(socket, table, chain).map_err(|error| Error::kernel("look at table wharf", error))
         })
     }
 
-    /// Whether another firewall will drop our containers' traffic. Accepting in our table does not overrule it.
-    pub(crate) fn is_overruled(&self) -> Result<bool> {
-        let Self::Nft { sockets, .. } = self else { return Ok(false) };
+    /// Chains of other firewalls that drop our containers' traffic unless a rule of theirs accepts it. Accepting in
+    /// our table does not overrule them.
+    pub(crate) fn overruled_by(&self) -> Result<Vec<String>> {
+        let Self::Nft { table, sockets, .. } = self else { return Ok(Vec::new()) };
         sockets.with(|socket| {
-            let drops = nft::iptables_drops_forwarded(socket);
-            drops.map_err(|error| Error::kernel("look at table filter", error))
+            let drops = nft::chains_that_drop_forwarded(socket, table);
+            drops.map_err(|error| Error::kernel("look at other tables", error))
         })
+    }
+
+    /// Whether a change that the kernel tells of was ours.
+    pub(crate) fn asked(&self, port: u32) -> bool {
+        match self {
+            Self::Nft { sockets, .. } => sockets.asked(port),
+            Self::None => false,
+        }
+    }
+
+    /// The name of our table.
+    pub(crate) fn table(&self) -> Option<&str> {
+        match self {
+            Self::Nft { table, .. } => Some(table),
+            Self::None => None,
+        }
     }
 
     /// Publishes.
-    pub(crate) fn add(&self, ports: &[PortMapping]) -> Result<()> {
+    pub(crate) fn add(&self, ports: &Ports) -> Result<()> {
         if ports.is_empty() {
             return Ok(());
         }
-        self.commit("publish ports in table wharf", |transaction| {
-            ruleset::put_ports(transaction, ports, true)
-        })?;
-        let udp = ports.iter().filter(|port| port.protocol == Protocol::Udp);
-        let udp: Vec<u16> = udp.map(|port| port.host_port).collect();
-        if !udp.is_empty() {
-            self.forget(Entries::ToPorts(&udp));
+        self.commit("publish ports in table wharf", |transaction| ports.put(transaction, true))?;
+        for v6 in [false, true] {
+            let udp = ports.mappings.iter().filter(|p| p.protocol == Protocol::Udp && p.to.is_ipv6() == v6);
+            let udp: Vec<u16> = udp.map(|port| port.host_port).collect();
+            if !udp.is_empty() {
+                self.forget(Entries::ToPorts(&udp, v6));
+            }
         }
         Ok(())
     }
 
     /// Takes back what was published.
-    pub(crate) fn remove(&self, ports: &[PortMapping]) -> Result<()> {
+    pub(crate) fn remove(&self, ports: &Ports) -> Result<()> {
         if ports.is_empty() {
             return Ok(());
         }
-        self.commit("withdraw ports from table wharf", |transaction| {
-            ruleset::put_ports(transaction, ports, false)
-        })?;
-        if let Some(port) = ports.iter().find(|port| port.protocol == Protocol::Udp) {
-            self.forget(Entries::AnsweredBy(port.to));
+        self.commit("withdraw ports from table wharf", |transaction| ports.put(transaction, false))?;
+        for v6 in [false, true] {
+            let mut udp = ports.mappings.iter().filter(|p| p.protocol == Protocol::Udp);
+            if let Some(port) = udp.find(|port| port.to.is_ipv6() == v6) {
+                self.forget(Entries::AnsweredBy(port.to));
+            }
         }
         Ok(())
     }
@@ -174,11 +251,16 @@ impl FirewallDriver {
     }
 
     fn commit(&self, what: &str, fill: impl FnOnce(&mut Transaction)) -> Result<()> {
-        let Self::Nft { table, sockets } = self else { return Ok(()) };
+        let Self::Nft { table, sockets, .. } = self else { return Ok(()) };
         let mut transaction = Transaction::new(table);
         fill(&mut transaction);
         sockets.with(|socket| transaction.commit(socket).map_err(|error| Error::kernel(what, error)))
     }
+}
+
+/// The table of ours from which a message says that something was removed.
+pub(crate) fn removed_from(message: &Message<'_>) -> Option<String> {
+    nft::removed_from(message)
 }
 
 /// In a container's namespace: leads what is sent to port 53 of `address` to these ports of it.
@@ -191,9 +273,9 @@ pub(crate) fn redirect_names(
     let mut transaction = Transaction::new("wharf-names");
     let mapping = |protocol, to_port| PortMapping {
         protocol,
-        host: address,
+        host: IpAddr::V4(address),
         host_port: NAMES_PORT,
-        to: address,
+        to: IpAddr::V4(address),
         to_port,
     };
     transaction.replace_table();

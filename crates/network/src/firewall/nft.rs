@@ -6,7 +6,9 @@ use std::io;
 
 use super::expression::Expression;
 use crate::netlink::Socket;
-use crate::netlink::message::{Batch, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, attributes};
+use crate::netlink::message::{
+    Batch, Message, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, attributes, text,
+};
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
@@ -14,13 +16,19 @@ const NFNL_MSG_BATCH_END: u16 = 17;
 const NFPROTO_UNSPEC: u8 = 0;
 const NFPROTO_INET: u8 = 1;
 const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
+/// `NF_INET_FORWARD`.
+const FORWARD: u32 = 2;
 
 const NFT_MSG_NEWTABLE: u16 = 0;
 const NFT_MSG_DELTABLE: u16 = 2;
 const NFT_MSG_NEWCHAIN: u16 = 3;
 const NFT_MSG_GETCHAIN: u16 = 4;
+const NFT_MSG_DELCHAIN: u16 = 5;
 const NFT_MSG_NEWRULE: u16 = 6;
+const NFT_MSG_DELRULE: u16 = 8;
 const NFT_MSG_NEWSET: u16 = 9;
+const NFT_MSG_DELSET: u16 = 11;
 const NFT_MSG_NEWSETELEM: u16 = 12;
 const NFT_MSG_DELSETELEM: u16 = 14;
 const NFT_MSG_GETGEN: u16 = 16;
@@ -76,6 +84,7 @@ const ELEMENTS_BYTES: usize = 60 * 1024;
 pub(super) struct Field(u32, u32);
 
 pub(super) const IPV4_ADDR: Field = Field(7, 4);
+pub(super) const IPV6_ADDR: Field = Field(8, 16);
 pub(super) const INET_PROTO: Field = Field(12, 1);
 pub(super) const INET_SERVICE: Field = Field(13, 2);
 pub(super) const IFNAME: Field = Field(41, 16);
@@ -130,20 +139,40 @@ pub(super) fn has_chain(socket: &mut Socket, table: &str, name: &str) -> io::Res
     }
 }
 
-/// Whether iptables (on nf_tables) drops forwarded packets unless told otherwise. Only read: the table is not ours.
-pub(super) fn iptables_drops_forwarded(socket: &mut Socket) -> io::Result<bool> {
+/// The chains of other tables that drop forwarded packets unless told otherwise, as `inet filter forward`. Only read:
+/// those tables are not ours.
+pub(super) fn chains_that_drop_forwarded(socket: &mut Socket, ours: &str) -> io::Result<Vec<String>> {
     let mut batch = Batch::new();
-    batch.message(kind(NFT_MSG_GETCHAIN), NLM_F_ACK, &header(NFPROTO_IPV4, 0));
-    batch.text(NFTA_CHAIN_TABLE, "filter").text(NFTA_CHAIN_NAME, "FORWARD");
-    let mut drops = false;
-    let answered = socket.query(&mut batch, |message| {
-        let policy = attributes(message.body, 4).find(|(kind, _)| *kind == NFTA_CHAIN_POLICY);
-        drops = policy.is_some_and(|(_, policy)| policy == NF_DROP.to_be_bytes());
-    });
-    match answered {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(drops),
-    }
+    batch.message(kind(NFT_MSG_GETCHAIN), NLM_F_DUMP, &header(NFPROTO_UNSPEC, 0));
+    let mut found = Vec::new();
+    socket.query(&mut batch, |message| {
+        let family = match message.body.first() {
+            Some(&NFPROTO_INET) => "inet",
+            Some(&NFPROTO_IPV4) => "ip",
+            Some(&NFPROTO_IPV6) => "ip6",
+            _ => return,
+        };
+        let value =
+            |wanted| attributes(message.body, 4).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+        let hook = value(NFTA_CHAIN_HOOK)
+            .and_then(|hook| attributes(hook, 0).find(|(kind, _)| *kind == NFTA_HOOK_HOOKNUM));
+        let forwards = hook.is_some_and(|(_, number)| number == FORWARD.to_be_bytes());
+        let drops = value(NFTA_CHAIN_POLICY).is_some_and(|policy| policy == NF_DROP.to_be_bytes());
+        let table = text(value(NFTA_CHAIN_TABLE).unwrap_or_default());
+        if forwards && drops && !(family == "inet" && table == ours) {
+            found.push(format!("{family} {table} {}", text(value(NFTA_CHAIN_NAME).unwrap_or_default())));
+        }
+    })?;
+    Ok(found)
+}
+
+/// The table whose part a message of the kernel's about a removal tells of; `None` if it tells of something else.
+pub(super) fn removed_from(message: &Message<'_>) -> Option<String> {
+    let removals = [NFT_MSG_DELTABLE, NFT_MSG_DELCHAIN, NFT_MSG_DELRULE, NFT_MSG_DELSET, NFT_MSG_DELSETELEM];
+    let is_removal = removals.iter().any(|removal| message.kind == kind(*removal));
+    let is_inet = message.body.first() == Some(&NFPROTO_INET);
+    let table = attributes(message.body, 4).find(|(kind, _)| *kind == NFTA_TABLE_NAME);
+    table.filter(|_| is_removal && is_inet).map(|(_, name)| text(name))
 }
 
 fn kind(message: u16) -> u16 {

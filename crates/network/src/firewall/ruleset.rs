@@ -10,43 +10,104 @@
 //! forward      out of and into an internal bridge goes nothing;
 //!              into a bridge goes only what belongs to a connection, comes from the same bridge, or was published
 //! ```
+//!
+//! Sets and maps that hold addresses are there twice, `...4` and `...6`.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::expression::{
-    Conntrack, Expression, Layer, Meta, REG_1, REG_2, REG32_01, REG32_02, Verdict, ipv4,
+    Conntrack, Expression, Family, Layer, Meta, REG_1, REG_2, REG32_01, REG32_02, REG32_04, REG32_05, Verdict,
 };
-use super::nft::{Element, Hook, IFNAME, INET_PROTO, INET_SERVICE, IPV4_ADDR, Set, Transaction};
-use super::{BridgeRules, PortMapping};
+use super::nft::{
+    Element, Field, Hook, IFNAME, INET_PROTO, INET_SERVICE, IPV4_ADDR, IPV6_ADDR, Set, Transaction,
+};
+use super::{BridgeRules, OpenPort, PortMapping};
+use crate::GatewayMode;
 
 /// Our bridges.
-const BRIDGES: Set = Set { name: "bridges", key: &[IFNAME], data: &[], interval: false };
+const BRIDGES: Set = set("bridges", &[IFNAME], &[]);
 /// From which bridge one may go to which: itself, unless `icc` is off.
-const PAIRS: Set = Set { name: "pairs", key: &[IFNAME, IFNAME], data: &[], interval: false };
+const PAIRS: Set = set("pairs", &[IFNAME, IFNAME], &[]);
 /// Bridges that lead nowhere.
-const INTERNAL: Set = Set { name: "internal", key: &[IFNAME], data: &[], interval: false };
-/// A bridge and the addresses on it.
-const INSIDE: Set = Set { name: "inside4", key: &[IFNAME, IPV4_ADDR], data: &[], interval: true };
-/// Subnets that take the host's address outside.
-const MASQUERADE: Set = Set { name: "masquerade4", key: &[IPV4_ADDR], data: &[], interval: true };
-const PUBLISH: Set = Set {
-    name: "publish4",
-    key: &[INET_PROTO, IPV4_ADDR, INET_SERVICE],
-    data: &[IPV4_ADDR, INET_SERVICE],
-    interval: false,
-};
-const PUBLISH_ANY: Set = Set {
-    name: "publish4_any",
-    key: &[INET_PROTO, INET_SERVICE],
-    data: &[IPV4_ADDR, INET_SERVICE],
-    interval: false,
+const INTERNAL: Set = set("internal", &[IFNAME], &[]);
+/// From which interface of the host published ports are reached at containers' own addresses on which bridge.
+const TRUSTED: Set = set("trusted", &[IFNAME, IFNAME], &[]);
+
+const fn set(name: &'static str, key: &'static [Field], data: &'static [Field]) -> Set {
+    Set { name, key, data, interval: false }
+}
+
+const fn ranges(name: &'static str, key: &'static [Field]) -> Set {
+    Set { name, key, data: &[], interval: true }
+}
+
+/// The sets of one family, and where its addresses lie.
+#[derive(Debug, Clone, Copy)]
+struct Half {
+    family: Family,
+    /// A bridge and the addresses on it.
+    inside: Set,
+    /// Subnets that take the host's address outside.
+    masquerade: Set,
+    /// Bridges where every port of a container is reached at its own address.
+    direct: Set,
+    /// Bridges where published ports are.
+    routed: Set,
+    /// Those ports.
+    open: Set,
+    publish: Set,
+    publish_any: Set,
+    /// Offsets in the IP header.
+    source: u32,
+    destination: u32,
+    address_len: u32,
+    /// The register after protocol and address.
+    port_register: u32,
+    /// The register after an address.
+    data_port_register: u32,
+    /// Of ICMP.
+    icmp: u8,
+}
+
+const V4: Half = Half {
+    family: Family::V4,
+    inside: ranges("inside4", &[IFNAME, IPV4_ADDR]),
+    masquerade: ranges("masquerade4", &[IPV4_ADDR]),
+    direct: set("direct4", &[IFNAME], &[]),
+    routed: set("routed4", &[IFNAME], &[]),
+    open: set("open4", &[INET_PROTO, IPV4_ADDR, INET_SERVICE], &[]),
+    publish: set("publish4", &[INET_PROTO, IPV4_ADDR, INET_SERVICE], &[IPV4_ADDR, INET_SERVICE]),
+    publish_any: set("publish4_any", &[INET_PROTO, INET_SERVICE], &[IPV4_ADDR, INET_SERVICE]),
+    source: 12,
+    destination: 16,
+    address_len: 4,
+    port_register: REG32_02,
+    data_port_register: REG32_01,
+    icmp: 1,
 };
 
-/// Offsets in an IPv4 header, and in those of TCP, UDP and SCTP alike.
-const SOURCE: u32 = 12;
-const DESTINATION: u32 = 16;
+const V6: Half = Half {
+    family: Family::V6,
+    inside: ranges("inside6", &[IFNAME, IPV6_ADDR]),
+    masquerade: ranges("masquerade6", &[IPV6_ADDR]),
+    direct: set("direct6", &[IFNAME], &[]),
+    routed: set("routed6", &[IFNAME], &[]),
+    open: set("open6", &[INET_PROTO, IPV6_ADDR, INET_SERVICE], &[]),
+    publish: set("publish6", &[INET_PROTO, IPV6_ADDR, INET_SERVICE], &[IPV6_ADDR, INET_SERVICE]),
+    publish_any: set("publish6_any", &[INET_PROTO, INET_SERVICE], &[IPV6_ADDR, INET_SERVICE]),
+    source: 8,
+    destination: 24,
+    address_len: 16,
+    port_register: REG32_05,
+    data_port_register: REG32_04,
+    icmp: 58,
+};
+
+const HALVES: [Half; 2] = [V4, V6];
+
+/// Offset in the headers of TCP, UDP and SCTP alike.
 const DESTINATION_PORT: u32 = 2;
 /// First byte of 127.0.0.0/8.
 const LOOPBACK: u8 = 127;
@@ -56,11 +117,76 @@ const LOCAL: u32 = 2;
 const ESTABLISHED_RELATED: u32 = 2 | 4;
 const DESTINATION_TRANSLATED: u32 = 1 << 5;
 
-/// Everything but the ports, into an empty table.
-pub(super) fn put(transaction: &mut Transaction, bridges: &[BridgeRules]) {
-    for set in [&BRIDGES, &PAIRS, &INTERNAL, &INSIDE, &MASQUERADE, &PUBLISH, &PUBLISH_ANY] {
+impl Half {
+    fn of(address: IpAddr) -> &'static Self {
+        const BOTH: &[Half; 2] = &HALVES;
+        if address.is_ipv4() { &BOTH[0] } else { &BOTH[1] }
+    }
+
+    fn sets(&self) -> [&Set; 7] {
+        [
+            &self.inside,
+            &self.masquerade,
+            &self.direct,
+            &self.routed,
+            &self.open,
+            &self.publish,
+            &self.publish_any,
+        ]
+    }
+
+    fn header(&self, offset: u32, len: u32, to: u32) -> Expression {
+        Expression::Payload { layer: Layer::Network, offset, len, to }
+    }
+
+    fn source(&self, to: u32) -> Expression {
+        self.header(self.source, self.address_len, to)
+    }
+
+    /// Loads protocol, destination and its port, as keys of [`Self::open`] and [`Self::publish`].
+    fn service(&self) -> Vec<Expression> {
+        let mut service = self.family.only();
+        service.push(Expression::Meta(Meta::TransportProtocol, REG_1));
+        service.push(self.header(self.destination, self.address_len, REG32_01));
+        service.push(port_to(self.port_register));
+        service
+    }
+
+    fn dnat(&self) -> Expression {
+        Expression::Dnat { family: self.family, address: REG_1, port: self.data_port_register }
+    }
+
+    /// DNAT by exact address and port.
+    fn published_exactly(&self) -> Vec<Expression> {
+        let mut exact = self.service();
+        exact.extend([Expression::Map(self.publish.name, REG_1), self.dnat()]);
+        exact
+    }
+
+    /// DNAT by port alone.
+    fn published_anywhere(&self) -> Vec<Expression> {
+        let mut any = self.family.only();
+        any.extend([
+            Expression::Meta(Meta::TransportProtocol, REG_1),
+            port_to(REG32_01),
+            Expression::Map(self.publish_any.name, REG_1),
+            self.dnat(),
+        ]);
+        any
+    }
+}
+
+fn port_to(to: u32) -> Expression {
+    Expression::Payload { layer: Layer::Transport, offset: DESTINATION_PORT, len: 2, to }
+}
+
+/// Everything but the ports, into an empty table. Without `v6` the sets are there, and nobody looks into them.
+pub(super) fn put(transaction: &mut Transaction, bridges: &[BridgeRules], v6: bool) {
+    let halves = if v6 { &HALVES[..] } else { &HALVES[..1] };
+    for set in [&BRIDGES, &PAIRS, &INTERNAL, &TRUSTED] {
         transaction.add_set(set);
     }
+    HALVES.iter().flat_map(Half::sets).for_each(|set| transaction.add_set(set));
     let hook = |kind, number, priority| Some(Hook { kind, number, priority });
     for (name, hook) in [
         ("publish", None),
@@ -72,88 +198,83 @@ pub(super) fn put(transaction: &mut Transaction, bridges: &[BridgeRules]) {
     ] {
         transaction.add_chain(name, hook);
     }
-    put_translation(transaction);
-    put_filter(transaction);
+    put_destinations(transaction, halves);
+    halves.iter().for_each(|half| put_sources(transaction, half));
+    put_filter(transaction, halves);
     for bridge in bridges {
         put_bridge(transaction, bridge);
     }
 }
 
-/// Into an empty table: only what leads the namespace's own traffic to other ports.
+/// Into an empty table: only what leads the namespace's own IPv4 traffic to other ports.
 pub(super) fn put_redirection(transaction: &mut Transaction) {
-    transaction.add_set(&PUBLISH);
+    transaction.add_set(&V4.publish);
     transaction.add_chain("output", Some(Hook { kind: "nat", number: 3, priority: -100 }));
-    transaction.add_rule("output", &published_exactly());
+    transaction.add_rule("output", &V4.published_exactly());
 }
 
-/// DNAT by exact address and port.
-fn published_exactly() -> Vec<Expression> {
-    let mut exact = ipv4().to_vec();
-    exact.push(Expression::Meta(Meta::TransportProtocol, REG_1));
-    exact.push(Expression::Payload { layer: Layer::Network, offset: DESTINATION, len: 4, to: REG32_01 });
-    exact.push(Expression::Payload {
-        layer: Layer::Transport,
-        offset: DESTINATION_PORT,
-        len: 2,
-        to: REG32_02,
-    });
-    exact.push(Expression::Map(PUBLISH.name, REG_1));
-    exact.push(Expression::Dnat { address: REG_1, port: REG32_01 });
-    exact
-}
-
-fn put_translation(transaction: &mut Transaction) {
-    use Expression::{
-        Conntrack as Ct, DestinationType, Dnat, Equal, InSet, Map, Masquerade, Meta as Load, NotEqual,
-        Payload,
-    };
-    let verdict = Expression::Verdict;
-    let dnat = Dnat { address: REG_1, port: REG32_01 };
-    let port_to = |to| Payload { layer: Layer::Transport, offset: DESTINATION_PORT, len: 2, to };
-    let network = |offset, len, to| Payload { layer: Layer::Network, offset, len, to };
-
-    transaction.add_rule("publish", &published_exactly());
-
-    let any = [Load(Meta::TransportProtocol, REG_1), port_to(REG32_01), Map(PUBLISH_ANY.name, REG_1), dnat];
-    transaction.add_rule("publish", &any);
-
+fn put_destinations(transaction: &mut Transaction, halves: &[Half]) {
+    use Expression::{DestinationType, Equal, NotEqual};
+    for half in halves {
+        transaction.add_rule("publish", &half.published_exactly());
+        transaction.add_rule("publish", &half.published_anywhere());
+    }
     let local = [
         DestinationType(REG_1),
         Equal(REG_1, LOCAL.to_ne_bytes().to_vec()),
-        verdict(Verdict::Jump("publish")),
+        Expression::Verdict(Verdict::Jump("publish")),
     ];
-    // A neighbour could send to 127.0.0.1; translating that would let it past the kernel's own check.
-    let mut arriving = ipv4().to_vec();
-    arriving.extend([network(DESTINATION, 1, REG_1), NotEqual(REG_1, vec![LOOPBACK])]);
+    // A neighbour could send to 127.0.0.1; translating that would let it past the kernel's own check. What comes to
+    // ::1 from outside the kernel drops before all this.
+    let mut arriving = Family::V4.only();
+    arriving.extend([V4.header(V4.destination, 1, REG_1), NotEqual(REG_1, vec![LOOPBACK])]);
     arriving.extend(local.clone());
     transaction.add_rule("prerouting", &arriving);
-    transaction.add_rule("output", &local);
+    let mut arriving = Family::V6.only();
+    arriving.extend(local.clone());
+    transaction.add_rule("prerouting", &arriving);
+    let mut leaving = Family::V4.only();
+    leaving.extend(local.clone());
+    transaction.add_rule("output", &leaving);
+    // What is sent to ::1 comes from there, and the kernel takes no answer to that from outside: the relay serves it.
+    let mut leaving = Family::V6.only();
+    leaving.extend([V6.header(V6.destination, 16, REG_1), NotEqual(REG_1, LOOPBACK_V6.to_vec())]);
+    leaving.extend(local);
+    transaction.add_rule("output", &leaving);
+}
 
-    let mut inside = ipv4().to_vec();
-    inside.extend([Load(Meta::OutputName, REG_1), network(SOURCE, 4, REG_2), InSet(INSIDE.name, REG_1)]);
+fn put_sources(transaction: &mut Transaction, half: &Half) {
+    use Expression::{Conntrack as Ct, Equal, InSet, Mask, Masquerade, Meta as Load, NotEqual};
+    let mut inside = half.family.only();
+    inside.extend([Load(Meta::OutputName, REG_1), half.source(REG_2), InSet(half.inside.name, REG_1)]);
     let mut hairpin = inside.clone();
     hairpin.extend([
         Ct(Conntrack::Status, REG_1),
-        Expression::Mask(REG_1, DESTINATION_TRANSLATED),
+        Mask(REG_1, DESTINATION_TRANSLATED),
         NotEqual(REG_1, vec![0; 4]),
         Masquerade,
     ]);
     transaction.add_rule("postrouting", &hairpin);
-    inside.push(verdict(Verdict::Return));
+    inside.push(Expression::Verdict(Verdict::Return));
     transaction.add_rule("postrouting", &inside);
 
-    let mut loopback = vec![Load(Meta::OutputName, REG_1), InSet(BRIDGES.name, REG_1)];
-    loopback.extend(ipv4());
-    loopback.extend([network(SOURCE, 1, REG_1), Equal(REG_1, vec![LOOPBACK]), Masquerade]);
-    transaction.add_rule("postrouting", &loopback);
+    if half.family == Family::V4 {
+        let mut loopback = vec![Load(Meta::OutputName, REG_1), InSet(BRIDGES.name, REG_1)];
+        loopback.extend(half.family.only());
+        loopback.extend([half.header(half.source, 1, REG_1), Equal(REG_1, vec![LOOPBACK]), Masquerade]);
+        transaction.add_rule("postrouting", &loopback);
+    }
 
-    let mut outside = ipv4().to_vec();
-    outside.extend([network(SOURCE, 4, REG_1), InSet(MASQUERADE.name, REG_1), Masquerade]);
+    let mut outside = half.family.only();
+    outside.extend([half.source(REG_1), InSet(half.masquerade.name, REG_1), Masquerade]);
     transaction.add_rule("postrouting", &outside);
 }
 
-fn put_filter(transaction: &mut Transaction) {
-    use Expression::{Conntrack as Ct, Equal, InSet, Mask, Meta as Load, NotEqual, NotInSet, Payload};
+/// `::1`.
+const LOOPBACK_V6: [u8; 16] = std::net::Ipv6Addr::LOCALHOST.octets();
+
+fn put_filter(transaction: &mut Transaction, halves: &[Half]) {
+    use Expression::{Conntrack as Ct, Equal, InSet, Mask, Meta as Load, NotEqual, NotInSet};
     let accept = Expression::Verdict(Verdict::Accept);
     let drop = Expression::Verdict(Verdict::Drop);
     let input = Load(Meta::InputName, REG_1);
@@ -161,8 +282,8 @@ fn put_filter(transaction: &mut Transaction) {
     let ct = |key, mask| [Ct(key, REG_1), Mask(REG_1, mask), NotEqual(REG_1, vec![0; 4])];
 
     let mut loopback = vec![input.clone(), InSet(BRIDGES.name, REG_1)];
-    loopback.extend(ipv4());
-    loopback.push(Payload { layer: Layer::Network, offset: DESTINATION, len: 1, to: REG_1 });
+    loopback.extend(Family::V4.only());
+    loopback.push(V4.header(V4.destination, 1, REG_1));
     loopback.extend([Equal(REG_1, vec![LOOPBACK]), drop.clone()]);
     transaction.add_rule("raw", &loopback);
 
@@ -176,31 +297,45 @@ fn put_filter(transaction: &mut Transaction) {
     };
     accept(transaction, &not_ours);
     accept(transaction, &same_bridge);
-    for end in [input, output(REG_1)] {
+    for end in [input.clone(), output(REG_1)] {
         transaction.add_rule("forward", &[end, InSet(INTERNAL.name, REG_1), drop.clone()]);
     }
     accept(transaction, &state);
     accept(transaction, &status);
-    transaction.add_rule("forward", &[output(REG_1), InSet(BRIDGES.name, REG_1), drop]);
+    for half in halves {
+        let only = half.family.only();
+        let to = |set: &Set| [output(REG_1), InSet(set.name, REG_1)];
+        let open = [half.service(), vec![InSet(half.open.name, REG_1)]].concat();
+        accept(transaction, &[&only[..], &to(&half.direct)].concat());
+        accept(transaction, &[&to(&half.routed)[..], &open].concat());
+        let trusted = [input.clone(), output(REG_2), InSet(TRUSTED.name, REG_1)];
+        accept(transaction, &[&trusted[..], &open].concat());
+        // As Docker: whoever may be reached by a port may be asked whether it is there, and told what fails.
+        let icmp = [Load(Meta::TransportProtocol, REG_1), Equal(REG_1, vec![half.icmp])];
+        accept(transaction, &[&only[..], &to(&half.routed), &icmp].concat());
+    }
+    let mut rest = if halves.len() == 1 { Family::V4.only() } else { Vec::new() };
+    rest.extend([output(REG_1), InSet(BRIDGES.name, REG_1), drop]);
+    transaction.add_rule("forward", &rest);
 }
 
-/// The chain's presence tells the next daemon that forwarding was off before us.
-pub(super) const GUARD: &str = "guard";
+/// Whose presence tells the next daemon that forwarding was off before us: IPv4's and IPv6's.
+pub(super) const GUARDS: [&str; 2] = ["guard", "guard6"];
 
-/// Keeps a host that was no router from becoming one.
-pub(super) fn put_guard(transaction: &mut Transaction) {
+/// Keeps a host that was no router of a family from becoming one.
+pub(super) fn put_guard(transaction: &mut Transaction, v6: bool) {
     use Expression::{Meta as Load, NotInSet};
-    transaction.add_chain(GUARD, Some(Hook { kind: "filter", number: 2, priority: 0 }));
-    transaction.add_rule(
-        GUARD,
-        &[
-            Load(Meta::InputName, REG_1),
-            NotInSet(BRIDGES.name, REG_1),
-            Load(Meta::OutputName, REG_1),
-            NotInSet(BRIDGES.name, REG_1),
-            Expression::Verdict(Verdict::Drop),
-        ],
-    );
+    let name = GUARDS[usize::from(v6)];
+    transaction.add_chain(name, Some(Hook { kind: "filter", number: 2, priority: 0 }));
+    let mut guard = if v6 { Family::V6 } else { Family::V4 }.only();
+    guard.extend([
+        Load(Meta::InputName, REG_1),
+        NotInSet(BRIDGES.name, REG_1),
+        Load(Meta::OutputName, REG_1),
+        NotInSet(BRIDGES.name, REG_1),
+        Expression::Verdict(Verdict::Drop),
+    ]);
+    transaction.add_rule(name, &guard);
 }
 
 fn put_bridge(transaction: &mut Transaction, bridge: &BridgeRules) {
@@ -213,50 +348,82 @@ fn put_bridge(transaction: &mut Transaction, bridge: &BridgeRules) {
     if bridge.icc {
         transaction.add_elements(&PAIRS, &only([name.clone(), name.clone()].concat()));
     }
-    let (first, last) = (bridge.subnet.network(), bridge.subnet.broadcast());
-    let inside = Element {
-        key: [&name[..], &first.octets()].concat(),
-        key_end: Some([&name[..], &last.octets()].concat()),
-        ..Element::default()
-    };
-    transaction.add_elements(&INSIDE, &[inside]);
-    if bridge.masquerade {
-        transaction.add_elements(&MASQUERADE, &interval(bridge.subnet));
+    for from in &bridge.trusted {
+        transaction.add_elements(&TRUSTED, &only([interface(from), name.clone()].concat()));
+    }
+    for (subnet, mode) in &bridge.subnets {
+        let half = Half::of(subnet.network());
+        let bytes = |address: IpAddr| [&name[..], &octets(address)].concat();
+        let inside = Element {
+            key: bytes(subnet.network()),
+            key_end: Some(bytes(subnet.broadcast())),
+            ..Element::default()
+        };
+        transaction.add_elements(&half.inside, &[inside]);
+        let translated = matches!(mode, GatewayMode::Nat | GatewayMode::NatUnprotected);
+        if bridge.masquerade && translated {
+            transaction.add_elements(&half.masquerade, &interval(*subnet));
+        }
+        match mode {
+            GatewayMode::NatUnprotected => transaction.add_elements(&half.direct, &only(name.clone())),
+            GatewayMode::Routed => transaction.add_elements(&half.routed, &only(name.clone())),
+            GatewayMode::Nat if bridge.direct_routing => {
+                transaction.add_elements(&half.routed, &only(name.clone()));
+            }
+            GatewayMode::Nat | GatewayMode::Isolated => {}
+        }
     }
 }
 
 /// A subnet as a set of ranges has it: its first address, and the first one after it.
-fn interval(subnet: Ipv4Net) -> Vec<Element> {
-    let first = Element { key: subnet.network().octets().to_vec(), ..Element::default() };
-    match u32::from(subnet.broadcast()).checked_add(1) {
-        Some(after) => {
-            let key = Ipv4Addr::from(after).octets().to_vec();
-            vec![first, Element { key, interval_end: true, ..Element::default() }]
-        }
-        None => vec![first],
-    }
+fn interval(subnet: IpNet) -> Vec<Element> {
+    let first = Element { key: octets(subnet.network()), ..Element::default() };
+    let after = match subnet.broadcast() {
+        IpAddr::V4(last) => u32::from(last).checked_add(1).map(|next| next.to_be_bytes().to_vec()),
+        IpAddr::V6(last) => u128::from(last).checked_add(1).map(|next| next.to_be_bytes().to_vec()),
+    };
+    let end = after.map(|key| Element { key, interval_end: true, ..Element::default() });
+    std::iter::once(first).chain(end).collect()
 }
 
 /// Adds ports, or removes them.
 pub(super) fn put_ports(transaction: &mut Transaction, ports: &[PortMapping], add: bool) {
-    let (mut exact, mut any) = (Vec::new(), Vec::new());
-    for port in ports {
-        let protocol = [port.protocol.number(), 0, 0, 0];
-        let service = pad(port.host_port);
-        let data = add.then(|| [port.to.octets(), pad(port.to_port)].concat());
-        if port.host.is_unspecified() {
-            any.push(Element { key: [protocol, service].concat(), data, ..Element::default() });
-        } else {
-            let key = [protocol, port.host.octets(), service].concat();
-            exact.push(Element { key, data, ..Element::default() });
+    for half in &HALVES {
+        let (mut exact, mut any) = (Vec::new(), Vec::new());
+        for port in ports.iter().filter(|port| Half::of(port.to).family == half.family) {
+            let protocol = [port.protocol.number(), 0, 0, 0];
+            let service = pad(port.host_port);
+            let data = add.then(|| [&octets(port.to)[..], &pad(port.to_port)].concat());
+            if port.host.is_unspecified() {
+                any.push(Element { key: [protocol, service].concat(), data, ..Element::default() });
+            } else {
+                let key = [&protocol[..], &octets(port.host), &service].concat();
+                exact.push(Element { key, data, ..Element::default() });
+            }
         }
+        put_elements(transaction, &half.publish, &exact, add);
+        put_elements(transaction, &half.publish_any, &any, add);
     }
-    for (set, elements) in [(&PUBLISH, exact), (&PUBLISH_ANY, any)] {
-        if add {
-            transaction.add_elements(set, &elements);
-        } else {
-            transaction.delete_elements(set, &elements);
-        }
+}
+
+/// Adds ports that are reached at containers' own addresses, or removes them.
+pub(super) fn put_open(transaction: &mut Transaction, ports: &[OpenPort], add: bool) {
+    for half in &HALVES {
+        let of_family = ports.iter().filter(|port| Half::of(port.address).family == half.family);
+        let element = |port: &OpenPort| {
+            let protocol = [port.protocol.number(), 0, 0, 0];
+            let key = [&protocol[..], &octets(port.address), &pad(port.port)].concat();
+            Element { key, ..Element::default() }
+        };
+        put_elements(transaction, &half.open, &of_family.map(element).collect::<Vec<_>>(), add);
+    }
+}
+
+fn put_elements(transaction: &mut Transaction, set: &Set, elements: &[Element], add: bool) {
+    if add {
+        transaction.add_elements(set, elements);
+    } else {
+        transaction.delete_elements(set, elements);
     }
 }
 
@@ -264,6 +431,13 @@ pub(super) fn put_ports(transaction: &mut Transaction, ports: &[PortMapping], ad
 fn pad(port: u16) -> [u8; 4] {
     let [high, low] = port.to_be_bytes();
     [high, low, 0, 0]
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
 }
 
 /// An interface's name, padded with zeroes to `IFNAMSIZ`.

@@ -135,6 +135,8 @@ impl Batch {
 pub(crate) struct Message<'a> {
     pub(crate) kind: u16,
     pub(crate) sequence: u32,
+    /// Of a notification: the socket whose request it tells of.
+    pub(crate) port: u32,
     /// Family header and attributes.
     pub(crate) body: &'a [u8],
 }
@@ -149,6 +151,7 @@ pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
         let message = Message {
             kind: u16::from_ne_bytes([bytes[4], bytes[5]]),
             sequence: number(bytes, 8)?,
+            port: number(bytes, 12)?,
             body: &bytes[HEADER_LEN..len],
         };
         bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or(&[]);

@@ -3,12 +3,14 @@
 pub(crate) mod message;
 pub(crate) mod route;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
@@ -17,6 +19,9 @@ use message::{Batch, Message, messages, number};
 /// Both are message types of `netlink.h`.
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
+/// Multicast groups of `rtnetlink.h` and `nfnetlink.h`.
+const RTNLGRP_LINK: u32 = 1;
+const NFNLGRP_NFTABLES: u32 = 7;
 /// The kernel's answers come in pieces of at most 32 KiB.
 const BUFFER_BYTES: usize = 32 * 1024;
 /// Far beyond what the kernel needs; only so that nobody waits for ever if it loses an answer.
@@ -56,6 +61,40 @@ impl Socket {
         )?;
         sockopt::set_socket_timeout(&fd, Timeout::Recv, Some(TIMEOUT))?;
         Ok(Self { fd, sequence: 1, buffer: Vec::new() })
+    }
+
+    /// A socket that hears of changes: of links, or of nf_tables. It never waits.
+    pub(crate) fn listener(of: Changes) -> io::Result<Self> {
+        let (protocol, group) = match of {
+            Changes::Links => (None, RTNLGRP_LINK),
+            Changes::Rules => (Some(netlink::NETFILTER), NFNLGRP_NFTABLES),
+        };
+        let socket = Self::new(protocol)?;
+        rustix::net::bind(&socket.fd, &netlink::SocketAddrNetlink::new(0, 1 << (group - 1)))?;
+        rustix::io::ioctl_fionbio(&socket.fd, true)?;
+        Ok(socket)
+    }
+
+    /// Hands over what there is to hear. False if the kernel had more to say than fits: then anything may have changed.
+    pub(crate) fn hear(&mut self, mut each: impl FnMut(Message<'_>)) -> io::Result<bool> {
+        let mut whole = true;
+        loop {
+            match self.receive(&mut each) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(whole),
+                Err(error) if error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => whole = false,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// By which the kernel names it when it tells others of its requests. It has one from the first request on.
+    fn port(&self) -> Option<u32> {
+        let address = rustix::net::getsockname(&self.fd).ok()?;
+        netlink::SocketAddrNetlink::try_from(address)
+            .ok()
+            .map(|address| address.pid())
+            .filter(|port| *port != 0)
     }
 
     /// Sends all messages at once and waits for the last one's acknowledgement. Messages are carried out one by one
@@ -135,27 +174,66 @@ impl Socket {
     }
 }
 
+/// What a listener hears of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Changes {
+    Links,
+    Rules,
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// Sockets between two uses. Each caller has one to itself, so nobody waits for another's request.
 #[derive(Debug)]
 pub(crate) struct Stash {
     make: fn() -> io::Result<Socket>,
     idle: Mutex<Vec<Socket>>,
+    /// Of all sockets that were in use, the last ones: who asked for a change is told after it was done.
+    ports: Mutex<VecDeque<u32>>,
 }
+
+/// More ports than sockets can be in use at once.
+const PORTS_KEPT: usize = 1024;
 
 /// More are closed after use.
 const IDLE_SOCKETS: usize = 2;
 
 impl Stash {
     pub(crate) fn new(make: fn() -> io::Result<Socket>) -> Self {
-        Self { make, idle: Mutex::default() }
+        Self { make, idle: Mutex::default(), ports: Mutex::default() }
+    }
+
+    /// Whether a change that the kernel tells of was asked for by one of these.
+    pub(crate) fn asked(&self, port: u32) -> bool {
+        self.ports().contains(&port)
+    }
+
+    fn ports(&self) -> MutexGuard<'_, VecDeque<u32>> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something with a socket of the calling thread's namespace.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Socket) -> crate::Result<T>) -> crate::Result<T> {
         let idle = self.idle().pop();
+        let make = || {
+            let socket = (self.make)()?;
+            // Its port is the kernel's choice.
+            rustix::net::bind(&socket.fd, &netlink::SocketAddrNetlink::new(0, 0))?;
+            let mut ports = self.ports();
+            ports.extend(socket.port());
+            while ports.len() > PORTS_KEPT {
+                ports.pop_front();
+            }
+            drop(ports);
+            Ok(socket)
+        };
         let mut socket = idle
-            .map_or_else(self.make, Ok)
-            .map_err(|error| crate::Error::kernel("open a netlink socket", error))?;
+            .map_or_else(make, Ok)
+            .map_err(|error: io::Error| crate::Error::kernel("open a netlink socket", error))?;
         let done = act(&mut socket)?;
         // After a failure answers may be left in it; then it is not kept.
         let mut idle = self.idle();

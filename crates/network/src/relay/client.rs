@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -31,8 +31,10 @@ pub struct NameRecord {
     pub endpoint: String,
     /// Its network.
     pub network: String,
-    /// Its address.
-    pub address: Ipv4Addr,
+    /// Its IPv4 address.
+    pub address: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub address6: Option<Ipv6Addr>,
     /// Its names; the first is told to those who ask for the address.
     pub names: Vec<String>,
 }
@@ -43,7 +45,7 @@ pub(crate) struct Carried {
     pub(crate) protocol: Protocol,
     pub(crate) ip: IpAddr,
     pub(crate) port: u16,
-    pub(crate) to: SocketAddrV4,
+    pub(crate) to: SocketAddr,
 }
 
 impl Carried {
@@ -160,8 +162,8 @@ impl Relay {
     /// # Errors
     /// The relay cannot be reached.
     pub fn put(&self, record: NameRecord) -> Result<()> {
-        let NameRecord { endpoint, network, address, names } = record;
-        let entry = Entry { network, address, names };
+        let NameRecord { endpoint, network, address, address6, names } = record;
+        let entry = Entry { network, address, address6, names };
         let mut state = self.state();
         state.names.insert(endpoint.clone(), entry.clone());
         self.tell(&mut state, &Request::Put { endpoint, entry }, &[])
@@ -212,8 +214,8 @@ impl Relay {
         for (id, pid, networks, servers) in containers {
             state.containers.insert(id, (Some(pid), Scope { networks, servers }));
         }
-        for NameRecord { endpoint, network, address, names } in names {
-            state.names.insert(endpoint, Entry { network, address, names });
+        for NameRecord { endpoint, network, address, address6, names } in names {
+            state.names.insert(endpoint, Entry { network, address, address6, names });
         }
         for carried in endpoints.iter().flat_map(Endpoint::carried) {
             state.ports.insert(carried.key(), carried);

@@ -1,7 +1,7 @@
 //! DNS messages (RFC 1035, RFC 6891): reading one question, writing answers. Pure; reads what containers send, so nothing
 //! here trusts a length.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 const HEADER: usize = 12;
 const CLASS_IN: u16 = 1;
@@ -14,6 +14,7 @@ const UDP_BYTES: usize = 512;
 const EDNS_BYTES: u16 = 1232;
 
 pub(super) const TYPE_A: u16 = 1;
+pub(super) const TYPE_AAAA: u16 = 28;
 pub(super) const TYPE_PTR: u16 = 12;
 const TYPE_SOA: u16 = 6;
 const TYPE_OPT: u16 = 41;
@@ -182,7 +183,8 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
 pub(super) enum Records {
     /// None: the name exists, but not with this type.
     None,
-    A(Vec<Ipv4Addr>),
+    /// Of one family.
+    Addresses(Vec<IpAddr>),
     Ptr(String),
 }
 
@@ -212,7 +214,10 @@ pub(super) fn answer(bytes: &[u8], query: &Query, records: &Records, over_udp: b
     };
     let whole = match records {
         Records::None => true,
-        Records::A(addresses) => addresses.iter().all(|address| put(TYPE_A, &address.octets())),
+        Records::Addresses(addresses) => addresses.iter().all(|address| match address {
+            IpAddr::V4(address) => put(TYPE_A, &address.octets()),
+            IpAddr::V6(address) => put(TYPE_AAAA, &address.octets()),
+        }),
         Records::Ptr(name) => put(TYPE_PTR, &wire_name(name)),
     };
     reply[6..8].copy_from_slice(&count.to_be_bytes());
@@ -282,7 +287,7 @@ mod tests {
         let bytes = query("Web.Example", TYPE_A);
         let parsed = parse(&bytes).unwrap();
         assert_eq!((parsed.name.as_str(), parsed.kind), ("web.example", TYPE_A));
-        let reply = answer(&bytes, &parsed, &Records::A(vec![Ipv4Addr::new(10, 0, 0, 2)]), true);
+        let reply = answer(&bytes, &parsed, &Records::Addresses(vec![IpAddr::from([10, 0, 0, 2])]), true);
         assert_eq!(reply[..8], [0x12, 0x34, 0x81, 0x80, 0, 1, 0, 1]);
         assert_eq!(reply[bytes.len()..], [0xc0, 12, 0, 1, 0, 1, 0, 0, 2, 88, 0, 4, 10, 0, 0, 2]);
         assert!(answers(&bytes, &reply));
@@ -293,7 +298,7 @@ mod tests {
     fn many_answers_are_cut_over_udp_only() {
         let bytes = query("web", TYPE_A);
         let parsed = parse(&bytes).unwrap();
-        let many = Records::A(vec![Ipv4Addr::LOCALHOST; 100]);
+        let many = Records::Addresses(vec![IpAddr::from([127, 0, 0, 1]); 100]);
         let udp = answer(&bytes, &parsed, &many, true);
         assert!(udp.len() <= 512 && udp[2] & 2 != 0);
         let tcp = answer(&bytes, &parsed, &many, false);

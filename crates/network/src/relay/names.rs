@@ -1,20 +1,29 @@
 //! Who has which name on which network. Pure.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::message::{Query, Records, TYPE_A, TYPE_PTR};
+use super::message::{Query, Records, TYPE_A, TYPE_AAAA, TYPE_PTR};
 use super::protocol::Entry;
 
 const REVERSE: &str = ".in-addr.arpa";
+const REVERSE_V6: &str = ".ip6.arpa";
+
+/// An endpoint with a name.
+#[derive(Debug, Clone)]
+struct Holder {
+    endpoint: String,
+    address: Option<Ipv4Addr>,
+    address6: Option<Ipv6Addr>,
+}
 
 /// All names of all networks.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// By endpoint id.
     entries: BTreeMap<String, Entry>,
-    /// Network, name -> endpoint id and address. Several containers may share an alias.
-    forward: HashMap<String, HashMap<String, Vec<(String, Ipv4Addr)>>>,
+    /// Network, name -> endpoints. Several containers may share an alias.
+    forward: HashMap<String, HashMap<String, Vec<Holder>>>,
     /// Turned at each answer, so that those who share a name take turns.
     turn: usize,
 }
@@ -25,7 +34,9 @@ impl Names {
         self.remove(&endpoint);
         let network = self.forward.entry(entry.network.clone()).or_default();
         for name in &entry.names {
-            network.entry(name.to_ascii_lowercase()).or_default().push((endpoint.clone(), entry.address));
+            let (address, address6) = (entry.address, entry.address6);
+            let holder = Holder { endpoint: endpoint.clone(), address, address6 };
+            network.entry(name.to_ascii_lowercase()).or_default().push(holder);
         }
         self.entries.insert(endpoint, entry);
     }
@@ -37,7 +48,7 @@ impl Names {
         for name in &entry.names {
             let name = name.to_ascii_lowercase();
             if let Some(holders) = network.get_mut(&name) {
-                holders.retain(|(id, _)| id != endpoint);
+                holders.retain(|holder| holder.endpoint != endpoint);
                 if holders.is_empty() {
                     network.remove(&name);
                 }
@@ -60,8 +71,10 @@ impl Names {
         if !query.class_in {
             return None;
         }
-        if let Some(reverse) = query.name.strip_suffix(REVERSE) {
-            let wanted = if query.kind == TYPE_PTR { reversed(reverse)? } else { return None };
+        let v4 = query.name.strip_suffix(REVERSE).map(|text| reversed(text).map(IpAddr::V4));
+        let v6 = query.name.strip_suffix(REVERSE_V6).map(|text| reversed_v6(text).map(IpAddr::V6));
+        if let Some(wanted) = v4.or(v6) {
+            let wanted = if query.kind == TYPE_PTR { wanted? } else { return None };
             return self.name_of(networks, wanted).map(Records::Ptr);
         }
         let found = networks.iter().find_map(|network| {
@@ -71,20 +84,27 @@ impl Names {
             let bare = bare.and_then(|name| name.strip_suffix('.'));
             names.get(&query.name).or_else(|| names.get(bare?))
         })?;
-        if query.kind != TYPE_A {
+        let mut addresses: Vec<IpAddr> = match query.kind {
+            TYPE_A => found.iter().filter_map(|holder| holder.address.map(IpAddr::V4)).collect(),
+            TYPE_AAAA => found.iter().filter_map(|holder| holder.address6.map(IpAddr::V6)).collect(),
+            _ => Vec::new(),
+        };
+        if addresses.is_empty() {
             return Some(Records::None);
         }
-        let mut addresses: Vec<Ipv4Addr> = found.iter().map(|(_, address)| *address).collect();
         if addresses.len() > 1 {
             self.turn = self.turn.wrapping_add(1);
             let by = self.turn % addresses.len();
             addresses.rotate_left(by);
         }
-        Some(Records::A(addresses))
+        Some(Records::Addresses(addresses))
     }
 
-    fn name_of(&self, networks: &[String], address: Ipv4Addr) -> Option<String> {
-        let holds = |entry: &&Entry| entry.address == address && networks.contains(&entry.network);
+    fn name_of(&self, networks: &[String], address: IpAddr) -> Option<String> {
+        let has = |entry: &Entry| {
+            entry.address.map(IpAddr::V4) == Some(address) || entry.address6.map(IpAddr::V6) == Some(address)
+        };
+        let holds = |entry: &&Entry| has(entry) && networks.contains(&entry.network);
         let entry = self.entries.values().find(holds)?;
         Some(format!("{}.{}", entry.names.first()?, entry.network))
     }
@@ -94,6 +114,18 @@ impl Names {
 fn reversed(text: &str) -> Option<Ipv4Addr> {
     let [a, b, c, d] = text.parse::<Ipv4Addr>().ok()?.octets();
     Some(Ipv4Addr::new(d, c, b, a))
+}
+
+/// 32 hex digits, the last one first, each with a dot between (RFC 3596, section 2.5).
+fn reversed_v6(text: &str) -> Option<Ipv6Addr> {
+    let mut address = 0u128;
+    let mut digits = 0;
+    for digit in text.split('.').rev() {
+        let value = u128::from_str_radix(digit, 16).ok().filter(|_| digit.len() == 1)?;
+        address = address << 4 | value;
+        digits += 1;
+    }
+    (digits == 32).then(|| Ipv6Addr::from(address))
 }
 
 #[cfg(test)]
@@ -114,7 +146,8 @@ mod tests {
     fn entry(network: &str, last: u8, names: &[&str]) -> Entry {
         Entry {
             network: network.to_owned(),
-            address: Ipv4Addr::new(10, 0, 0, last),
+            address: Some(Ipv4Addr::new(10, 0, 0, last)),
+            address6: (last == 2).then_some(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2)),
             names: names.iter().map(|name| (*name).to_owned()).collect(),
         }
     }
@@ -125,11 +158,20 @@ mod tests {
         names.put("e1".to_owned(), entry("Front", 2, &["Web", "www"]));
         names.put("e2".to_owned(), entry("front", 3, &["db"]));
         let on = |network: &str| vec![network.to_owned()];
-        let a = |last| Some(Records::A(vec![Ipv4Addr::new(10, 0, 0, last)]));
+        let a = |last| Some(Records::Addresses(vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))]));
         for (network, name, kind, expect) in [
             ("Front", "web", TYPE_A, a(2)),
             ("Front", "WWW.front", TYPE_A, a(2)),
-            ("Front", "web", 28, Some(Records::None)),
+            ("Front", "web", TYPE_AAAA, Some(Records::Addresses(vec!["fd00::2".parse().unwrap()]))),
+            ("front", "db", TYPE_AAAA, Some(Records::None)),
+            ("Front", "web", 15, Some(Records::None)),
+            (
+                "Front",
+                "2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa",
+                TYPE_PTR,
+                Some(Records::Ptr("Web.Front".to_owned())),
+            ),
+            ("Front", "2.0.d.f.ip6.arpa", TYPE_PTR, None),
             ("Front", "db", TYPE_A, None),
             ("front", "db", TYPE_A, a(3)),
             ("Front", "webfront", TYPE_A, None),
@@ -148,12 +190,12 @@ mod tests {
         names.put("e2".to_owned(), entry("n", 3, &["web"]));
         let on = vec!["n".to_owned()];
         let mut first = || match names.look_up(&on, &query("web", TYPE_A)) {
-            Some(Records::A(all)) if all.len() == 2 => all[0].octets()[3],
+            Some(Records::Addresses(all)) if all.len() == 2 => all[0],
             other => panic!("{other:?}"),
         };
         assert_ne!(first(), first());
         names.retain(&["e2".to_owned()]);
-        let left = Some(Records::A(vec![Ipv4Addr::new(10, 0, 0, 3)]));
+        let left = Some(Records::Addresses(vec!["10.0.0.3".parse().unwrap()]));
         assert_eq!(names.look_up(&on, &query("web", TYPE_A)), left);
         names.remove("e2");
         assert!(names.forward.is_empty() && names.entries.is_empty());

@@ -2,7 +2,7 @@
 //!
 //! Members may be added (with `#[serde(default)]`), never renamed: a newer daemon finds an older relay running.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,9 @@ pub(super) const PACKET_BYTES: usize = 128 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) network: String,
-    pub(super) address: Ipv4Addr,
+    pub(super) address: Option<Ipv4Addr>,
+    #[serde(default)]
+    pub(super) address6: Option<Ipv6Addr>,
     /// The first is told to those who ask for the address.
     pub(super) names: Vec<String>,
 }
@@ -46,7 +48,7 @@ pub(super) enum Request {
     /// An endpoint is gone.
     Remove { endpoint: String },
     /// With one descriptor: the host's socket.
-    Publish { port: String, protocol: Protocol, to: SocketAddrV4 },
+    Publish { port: String, protocol: Protocol, to: SocketAddr },
     /// No more.
     Withdraw { port: String },
     /// Forget all endpoints but these (sorted).

@@ -1,9 +1,10 @@
-//! Carrying what arrives on an IPv6 host address to a container's IPv4 port. The container sees the bridge's address
+//! Carrying what arrives on a host address to a container's port, where the firewall cannot or must not lead it there:
+//! between IPv4 and IPv6, and where the host's own rules decide on what comes in. The container sees the bridge's address
 //! as the client's: there is no other that it could answer to.
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -44,7 +45,7 @@ fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 /// Takes a connection that waits. One too many is closed.
-pub(super) fn accept(listener: &TcpListener, to: SocketAddrV4) {
+pub(super) fn accept(listener: &TcpListener, to: SocketAddr) {
     let Ok((client, _)) = listener.accept() else { return };
     let Some(carried) = Carried::one() else { return };
     let carrying = start(move || {
@@ -58,10 +59,10 @@ pub(super) fn accept(listener: &TcpListener, to: SocketAddrV4) {
     }
 }
 
-fn carry(client: &TcpStream, to: SocketAddrV4) -> io::Result<()> {
+fn carry(client: &TcpStream, to: SocketAddr) -> io::Result<()> {
     // An accepted socket inherits nothing of its listener's mode on Linux.
     client.set_nonblocking(false)?;
-    let server = TcpStream::connect_timeout(&to.into(), CONNECT)?;
+    let server = TcpStream::connect_timeout(&to, CONNECT)?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     thread::scope(|scope| {
@@ -89,7 +90,7 @@ pub(super) struct Flows(Arc<Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>>);
 
 impl Flows {
     /// Carries the packets that wait.
-    pub(super) fn forward(&self, host: &Arc<UdpSocket>, to: SocketAddrV4) {
+    pub(super) fn forward(&self, host: &Arc<UdpSocket>, to: SocketAddr) {
         let mut packet = vec![0; usize::from(u16::MAX)];
         for _ in 0..PACKETS {
             let Ok((len, client)) = host.recv_from(&mut packet) else { return };
@@ -106,14 +107,15 @@ impl Flows {
         &self,
         host: &Arc<UdpSocket>,
         client: SocketAddr,
-        to: SocketAddrV4,
+        to: SocketAddr,
     ) -> io::Result<Option<Arc<UdpSocket>>> {
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = lock().get(&client) {
             return Ok(Some(server.clone()));
         }
         let Some(carried) = Carried::one() else { return Ok(None) };
-        let server = Arc::new(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?);
+        let own = if to.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+        let server = Arc::new(UdpSocket::bind((own, 0))?);
         server.connect(to)?;
         server.set_read_timeout(Some(FLOW_IDLE))?;
         let (flows, host, mine) = (self.clone(), host.clone(), server.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,8 +71,8 @@ enum Source {
     NamesTcp(TcpListener, Arc<Container>),
     /// The container's first process has ended.
     End(OwnedFd, String),
-    Tcp(TcpListener, SocketAddrV4),
-    Udp(Arc<UdpSocket>, SocketAddrV4, Flows),
+    Tcp(TcpListener, SocketAddr),
+    Udp(Arc<UdpSocket>, SocketAddr, Flows),
 }
 
 impl AsFd for Source {
@@ -262,7 +262,7 @@ impl Server {
         }
     }
 
-    fn publish(&mut self, port: String, protocol: Protocol, to: SocketAddrV4, fd: OwnedFd) -> io::Result<()> {
+    fn publish(&mut self, port: String, protocol: Protocol, to: SocketAddr, fd: OwnedFd) -> io::Result<()> {
         if let Some(id) = self.ports.remove(&port) {
             self.remove(id);
         }

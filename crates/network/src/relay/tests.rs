@@ -58,7 +58,8 @@ fn privileged_a_container_finds_names_of_its_networks_by_udp_and_tcp() {
     let record = |endpoint: &str, network: &str, last, name: &str| NameRecord {
         endpoint: endpoint.to_owned(),
         network: network.to_owned(),
-        address: Ipv4Addr::new(10, 0, 0, last),
+        address: Some(Ipv4Addr::new(10, 0, 0, last)),
+        address6: None,
         names: vec![name.to_owned()],
     };
     relay.put(record("e1", "front", 2, "web")).unwrap();

@@ -7,6 +7,7 @@
 
 mod group;
 mod logging;
+mod networks;
 mod notify;
 mod options;
 mod pidfile;
@@ -165,7 +166,12 @@ async fn serve(
 fn listen(config: &DaemonConfig) -> anyhow::Result<Vec<Listener>> {
     let gid =
         group::socket_group(config.group.as_deref()).map_err(|e| anyhow!("failed to start daemon: {e}"))?;
-    let tls = config.tls.as_ref().map(tls::TlsFiles::server_config).transpose().context("failed to start daemon")?;
+    let tls = config
+        .tls
+        .as_ref()
+        .map(tls::TlsFiles::server_config)
+        .transpose()
+        .context("failed to start daemon")?;
     let mut activated = linux::activation::take_sockets();
     let mut listeners = Vec::new();
     for host in &config.hosts {

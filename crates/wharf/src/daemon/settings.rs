@@ -7,6 +7,7 @@ use engine::Settings;
 use serde_json::Value;
 use types::config::{LogConfig, Ulimit};
 
+use super::networks;
 use super::tls::{self, TlsFiles};
 use super::values::{ConfigError, Values};
 
@@ -69,7 +70,7 @@ pub(crate) fn build(values: &Values) -> Result<DaemonConfig, ConfigError> {
         labels: labels(values)?,
         debug: values.flag("debug").unwrap_or(false),
         experimental: values.flag("experimental").unwrap_or(false),
-        bridge: bridge(values, &defaults)?,
+        bridge: networks::build(values, &defaults.bridge)?,
         insecure_registries: values.list("insecure-registries"),
         registry_mirrors: values.list("registry-mirrors"),
         storage_driver: values.text("storage-driver").unwrap_or_default().to_owned(),
@@ -203,35 +204,6 @@ fn ulimits(values: &Values) -> Result<BTreeMap<String, Ulimit>, ConfigError> {
         limits.insert(name, limit);
     }
     Ok(limits)
-}
-
-fn bridge(values: &Values, defaults: &Settings) -> Result<engine::settings::BridgeSettings, ConfigError> {
-    let optional = |name: &str| values.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
-    let on = |name: &str, default: bool| values.flag(name).unwrap_or(default);
-    let defaults = &defaults.bridge;
-    let mtu = values.number("mtu").unwrap_or(0);
-    let bridge = engine::settings::BridgeSettings {
-        name: text_or(values, "bridge", &defaults.name),
-        bip: optional("bip"),
-        fixed_cidr: optional("fixed-cidr"),
-        mtu: u32::try_from(mtu).map_err(|_| ConfigError::Invalid {
-            name: "mtu".to_owned(),
-            why: format!("invalid default MTU: {mtu}"),
-        })?,
-        icc: on("icc", defaults.icc),
-        ip_masq: on("ip-masq", defaults.ip_masq),
-        ip_forward: on("ip-forward", defaults.ip_forward),
-        host_ip: text_or(values, "ip", &defaults.host_ip),
-        firewall: on("iptables", defaults.firewall),
-        userland_proxy: on("userland-proxy", defaults.userland_proxy),
-    };
-    if bridge.bip.is_some() && values.text("bridge").is_some_and(|name| !name.is_empty()) {
-        return Err(ConfigError::Invalid {
-            name: "bridge".to_owned(),
-            why: "you specified -b & --bip, mutually exclusive options. Please specify only one".to_owned(),
-        });
-    }
-    Ok(bridge)
 }
 
 /// Bytes with an optional unit in powers of 1024 (`64M`, `1g`, `512kb`, go-units `RAMInBytes`).

@@ -63,6 +63,11 @@ impl Values {
         list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
+    /// The list with what is no text in it; empty when not given.
+    pub(crate) fn items(&self, name: &str) -> Vec<Value> {
+        self.0.get(name).and_then(Value::as_array).cloned().unwrap_or_default()
+    }
+
     /// The object; empty when not given.
     pub(crate) fn map(&self, name: &str) -> Map<String, Value> {
         self.0.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
@@ -187,7 +192,17 @@ impl Values {
                 let (key, value) = split(text);
                 let value = value.ok_or_else(|| bad("want name=value".to_owned()))?;
                 let mut map = self.map(name);
-                map.insert(key.to_owned(), value.into());
+                // `bridge=option=value`, several for one driver: an object of objects in the file.
+                let value = match (opt.key, value.split_once('=')) {
+                    ("default-network-opts", Some((option, value))) => {
+                        let of_driver = map.get(key).and_then(Value::as_object);
+                        let mut of_driver = of_driver.cloned().unwrap_or_default();
+                        of_driver.insert(option.to_owned(), value.into());
+                        of_driver.into()
+                    }
+                    _ => value.into(),
+                };
+                map.insert(key.to_owned(), value);
                 map.into()
             }
         };

@@ -70,7 +70,10 @@ fn privileged_fixed_addresses_are_kept_and_checked() {
             ..EndpointRequest::default()
         };
         let fixed = join_as(&networks, &[], Some(&want("10.77.0.5"))).unwrap().endpoint;
-        assert_eq!((fixed.address, fixed.mac.as_str()), (Ipv4Addr::new(10, 77, 0, 5), "02:00:00:00:00:09"));
+        assert_eq!(
+            (fixed.address, fixed.mac.as_str()),
+            (Some(Ipv4Addr::new(10, 77, 0, 5)), "02:00:00:00:00:09")
+        );
         for (address, expect) in [
             ("10.77.0.5", "Address already in use"),
             ("10.77.0.1", "Address already in use"),
@@ -104,7 +107,7 @@ fn privileged_a_restarted_daemon_takes_over_what_lives_and_removes_the_rest() {
         // The bridge's own address tells the subnet.
         let live: Endpoint = serde_json::from_str(&text).unwrap();
         let after = restarted(std::slice::from_ref(&live));
-        assert_eq!(after.bridge().subnet, "10.77.0.0/24".parse().unwrap());
+        assert_eq!(after.bridge().pools[0].subnet, "10.77.0.0/24".parse().unwrap());
         assert!(!host_links().contains(&lost.endpoint.host_interface));
         assert!(host_links().contains(&live.host_interface));
         assert_eq!(within(&outside.fd, || ask("198.51.100.1:8081")), "198.51.100.2");
@@ -126,7 +129,7 @@ fn privileged_a_removed_bridge_and_a_flushed_table_are_made_again() {
         assert_eq!(ask("127.0.0.1:8080"), "connection refused");
         let other = join(&networks, &[port(Protocol::Tcp, "", 8081, 80)]).unwrap();
         assert_eq!(ask("127.0.0.1:8080"), "172.17.0.1");
-        bridge::teardown("wharf0", &mut Socket::route().unwrap()).unwrap();
+        remove_interface("wharf0", &mut Socket::route().unwrap()).unwrap();
         join(&networks, &[]).unwrap();
         assert_eq!(ask("127.0.0.1:8080"), "172.17.0.1");
         networks.firewall.teardown().unwrap();
@@ -148,7 +151,8 @@ fn privileged_the_host_is_looked_at_before_a_subnet_is_chosen() {
         route::put_address(&mut batch, index, "172.17.8.1/24".parse().unwrap());
         socket.request(&mut batch).unwrap();
 
-        let open = |config| Networks::open(config).map(|networks| networks.bridge().subnet.to_string());
+        let open =
+            |config| Networks::open(config).map(|networks| networks.bridge().pools[0].subnet.to_string());
         assert_eq!(open(NetworkConfig::default()).unwrap(), "172.18.0.0/16");
         let kept = NetworkConfig { subnet: "172.25.0.0/16".parse().ok(), ..NetworkConfig::default() };
         assert_eq!(open(kept).unwrap(), "172.25.0.0/16");
@@ -177,11 +181,11 @@ fn privileged_the_host_is_looked_at_before_a_subnet_is_chosen() {
 fn privileged_another_firewalls_drop_policy_is_seen() {
     on_a_host(|| {
         let networks = networks(NetworkConfig::default());
-        assert!(!networks.firewall.is_overruled().unwrap());
+        assert_eq!(networks.firewall.overruled_by().unwrap(), [""; 0]);
         let table = "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
         let Ok(status) = Command::new("nft").arg(table).status() else { return };
         assert!(status.success());
-        assert!(networks.firewall.is_overruled().unwrap());
+        assert_eq!(networks.firewall.overruled_by().unwrap(), ["ip filter FORWARD"]);
         networks.teardown().unwrap();
         assert!(nft_list().unwrap().contains("policy drop"), "others' tables stay");
     });
@@ -198,7 +202,7 @@ fn privileged_a_second_daemon_on_the_same_bridge_breaks_nothing() {
         assert!(error.starts_with("bridge wharf0 is used by another daemon on this host"), "{error}");
         let third = networks(NetworkConfig { bridge: "wharf1".to_owned(), ..NetworkConfig::default() });
         let other = join(&third, &[port(Protocol::Tcp, "", 8081, 80)]).unwrap();
-        assert_eq!(other.endpoint.address, Ipv4Addr::new(172, 18, 0, 2));
+        assert_eq!(other.endpoint.address, Some(Ipv4Addr::new(172, 18, 0, 2)));
         serve(&other.netns, 80);
         assert_eq!(ask("127.0.0.1:8080"), "172.17.0.1");
         assert_eq!(ask("127.0.0.1:8081"), "172.18.0.1");

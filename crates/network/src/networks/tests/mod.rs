@@ -5,11 +5,14 @@
 //! ```
 
 mod host;
+mod ipv6;
+mod parents;
 mod publish;
 mod reach;
+mod watch;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::Command;
 use std::thread;
@@ -17,13 +20,15 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use types::ContainerId;
-use types::config::EndpointIpam;
+use types::config::{EndpointIpam, EndpointRequest};
 
 use super::*;
+use crate::driver::remove_interface;
+use crate::firewall::PortMapping;
 use crate::namespace::Namespace;
 use crate::netlink::message::Batch;
-use crate::netlink::route::{self, Veth};
-use crate::{PortRequest, Protocol};
+use crate::netlink::route::{self, Veth, Way};
+use crate::{JoinRequest, Joined, PortRequest, Protocol};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Long enough for a packet that is not dropped, on a busy machine.
@@ -100,7 +105,7 @@ fn neighbour(network: &str) -> Namespace {
 fn send_all_to(namespace: &mut Namespace, gateway: [u8; 4]) {
     let index = namespace.route.link("eth0").unwrap().unwrap().index;
     let mut batch = Batch::new();
-    route::put_default_route(&mut batch, index, gateway.into());
+    route::put_default_route(&mut batch, index, Way::Gateway(gateway.into()));
     namespace.route.request(&mut batch).unwrap();
 }
 
@@ -132,6 +137,7 @@ fn join_as(networks: &Networks, ports: &[PortRequest], want: Option<&EndpointReq
         name: "web",
         want,
         ports,
+        sysctls: &[],
     })
 }
 

@@ -78,7 +78,7 @@ fn privileged_a_udp_client_that_goes_on_sending_reaches_the_next_container() {
         let client = within(&outside.fd, || UdpSocket::bind("0.0.0.0:5000").unwrap());
         client.connect("198.51.100.1:5353").unwrap();
         client.set_read_timeout(Some(SILENCE)).unwrap();
-        let mut before = Ipv4Addr::UNSPECIFIED;
+        let mut before = None;
         for more in [vec![], vec![port(Protocol::Udp, "", 5354, 54)]] {
             // Nobody is there yet, or any more: this leaves an entry that leads nowhere. The refusal is read away.
             // (A process that another test is about to start may hold a copy of the closed reservation for a moment.)
@@ -138,15 +138,16 @@ fn privileged_twenty_thousand_ports_fit_into_one_transaction() {
         let ports: Vec<_> = (1..=20_000)
             .map(|port| PortMapping {
                 protocol: Protocol::Tcp,
-                host: Ipv4Addr::UNSPECIFIED,
+                host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
                 host_port: port,
-                to: Ipv4Addr::new(172, 17, 0, 2),
+                to: IpAddr::from([172, 17, 0, 2]),
                 to_port: 80,
             })
             .collect();
-        networks.firewall.install(&[], &ports, false).unwrap();
-        networks.firewall.remove(&ports[..10_000]).unwrap();
-        networks.firewall.add(&ports[..10_000]).unwrap();
+        let of = |mappings: &[PortMapping]| firewall::Ports { mappings: mappings.to_vec(), open: Vec::new() };
+        networks.firewall.install(&[], &of(&ports), [false; 2]).unwrap();
+        networks.firewall.remove(&of(&ports[..10_000])).unwrap();
+        networks.firewall.add(&of(&ports[..10_000])).unwrap();
     });
 }
 

@@ -7,13 +7,13 @@ fn privileged_containers_reach_each_other_and_the_outside_through_the_hosts_addr
     on_a_host(|| {
         let outside = outside();
         let networks = networks(NetworkConfig::default());
-        assert_eq!(networks.bridge().subnet, "172.17.0.0/16".parse().unwrap());
+        assert_eq!(networks.bridge().pools[0].subnet, "172.17.0.0/16".parse().unwrap());
         assert!(!host_links().contains(&"wharf0".to_owned()), "made on demand");
 
         let one = join(&networks, &[]).unwrap();
         let two = join(&networks, &[]).unwrap();
-        assert_eq!(one.endpoint.address, Ipv4Addr::new(172, 17, 0, 2));
-        assert_eq!(two.endpoint.address, Ipv4Addr::new(172, 17, 0, 3));
+        assert_eq!(one.endpoint.address, Some(Ipv4Addr::new(172, 17, 0, 2)));
+        assert_eq!(two.endpoint.address, Some(Ipv4Addr::new(172, 17, 0, 3)));
         assert_eq!(two.endpoint.mac, "02:42:ac:11:00:03");
         serve(&one.netns, 80);
         serve(&outside.fd, 80);

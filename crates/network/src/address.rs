@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use types::config::EndpointIpam;
 
 use crate::{Error, Result};
@@ -39,8 +40,19 @@ pub(crate) fn fixed(ipam: Option<&EndpointIpam>) -> Result<(Option<Ipv4Addr>, Op
     Ok((v4, v6))
 }
 
+/// The link-local addresses of a request, each with the prefix that Docker gives it.
+pub(crate) fn link_local(ipam: Option<&EndpointIpam>) -> Result<Vec<IpNet>> {
+    let texts = ipam.and_then(|ipam| ipam.link_local_ips.as_deref()).unwrap_or_default();
+    let net = |text: &String| {
+        let bad = || Error::InvalidAddress(text.clone());
+        let address: IpAddr = text.parse().map_err(|_| bad())?;
+        IpNet::new(address, if address.is_ipv4() { 16 } else { 64 }).map_err(|_| bad())
+    };
+    texts.iter().map(net).collect()
+}
+
 /// The first address of a subnet that a host may have.
-pub(crate) fn first_host(subnet: ipnet::IpNet) -> IpAddr {
+pub(crate) fn first_host(subnet: IpNet) -> IpAddr {
     // Of IPv6 the first is any router's.
     subnet.hosts().find(|ip| *ip != subnet.network()).unwrap_or(subnet.network())
 }

@@ -2,6 +2,7 @@
 
 mod attach;
 mod claim;
+mod explain;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::namespace::{Pool as NamespacePool, Sandbox};
 use crate::netlink::{Socket, Stash};
 use crate::port::{self, Ports, Reservation};
 use crate::{Endpoint, Error, Network, NetworkConfig, Pool, Result};
+pub use explain::{Explanation, Publication, Reach};
 use watch::Watch;
 
 /// The networks of one daemon, in the network namespace of the thread that opened it. Calls may run side by side.

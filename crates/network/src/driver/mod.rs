@@ -9,6 +9,8 @@ mod parent;
 use std::fs;
 use std::io;
 
+use ipnet::IpNet;
+
 use crate::namespace::{Namespace, within};
 use crate::netlink::Socket;
 use crate::netlink::message::Batch;
@@ -79,6 +81,7 @@ impl Driver {
 pub(crate) fn configure(
     endpoint: &Endpoint,
     sysctls: &[(String, String)],
+    link_local: &[IpNet],
     namespace: &mut Namespace,
 ) -> Result<()> {
     let name = &endpoint.interface;
@@ -104,7 +107,7 @@ pub(crate) fn configure(
     let index = index.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     let mut batch = Batch::new();
     route::put_up(&mut batch, index);
-    for address in endpoint.addresses() {
+    for address in endpoint.addresses().into_iter().chain(link_local.iter().copied()) {
         route::put_pending_address(&mut batch, index, address);
     }
     namespace.route.request(&mut batch).map_err(failed)?;

@@ -18,6 +18,7 @@ use crate::netlink::message::Message;
 use crate::netlink::{Socket, Stash};
 use crate::{Endpoint, Error, FirewallKind, GatewayMode, Protocol, Result};
 use conntrack::Entries;
+pub(crate) use nft::BaseChain;
 use nft::Transaction;
 
 /// A bridge as the firewall sees it.
@@ -180,10 +181,35 @@ impl FirewallDriver {
     /// Chains of other firewalls that drop our containers' traffic unless a rule of theirs accepts it. Accepting in
     /// our table does not overrule them.
     pub(crate) fn overruled_by(&self) -> Result<Vec<String>> {
+        Ok(self.others_that_drop(nft::FORWARD)?.iter().map(ToString::to_string).collect())
+    }
+
+    /// Chains of other firewalls that drop what comes in for the host itself unless a rule of theirs accepts it.
+    pub(crate) fn input_policies(&self) -> Result<Vec<BaseChain>> {
+        self.others_that_drop(nft::INPUT)
+    }
+
+    /// Chains of other firewalls that drop what is passed on unless a rule of theirs accepts it.
+    pub(crate) fn forward_policies(&self) -> Result<Vec<BaseChain>> {
+        self.others_that_drop(nft::FORWARD)
+    }
+
+    fn others_that_drop(&self, hook: u32) -> Result<Vec<BaseChain>> {
         let Self::Nft { table, sockets, .. } = self else { return Ok(Vec::new()) };
+        let chains = sockets.with(|socket| {
+            nft::base_chains(socket).map_err(|error| Error::kernel("look at other tables", error))
+        })?;
+        let ours = |chain: &BaseChain| chain.family == "inet" && chain.table == *table;
+        Ok(chains.into_iter().filter(|chain| chain.hook == hook && chain.drops && !ours(chain)).collect())
+    }
+
+    /// Whether the kernel leads a published port to its container right now.
+    pub(crate) fn leads(&self, port: &PortMapping) -> Result<bool> {
+        let Self::Nft { table, sockets, .. } = self else { return Ok(false) };
+        let (set, key) = ruleset::place_of(port);
         sockets.with(|socket| {
-            let drops = nft::chains_that_drop_forwarded(socket, table);
-            drops.map_err(|error| Error::kernel("look at other tables", error))
+            nft::has_element(socket, table, set, key)
+                .map_err(|error| Error::kernel("look at table wharf", error))
         })
     }
 

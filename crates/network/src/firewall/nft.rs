@@ -17,8 +17,9 @@ const NFPROTO_UNSPEC: u8 = 0;
 const NFPROTO_INET: u8 = 1;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
-/// `NF_INET_FORWARD`.
-const FORWARD: u32 = 2;
+/// `NF_INET_LOCAL_IN`, `NF_INET_FORWARD`.
+pub(super) const INPUT: u32 = 1;
+pub(super) const FORWARD: u32 = 2;
 
 const NFT_MSG_NEWTABLE: u16 = 0;
 const NFT_MSG_DELTABLE: u16 = 2;
@@ -30,6 +31,7 @@ const NFT_MSG_DELRULE: u16 = 8;
 const NFT_MSG_NEWSET: u16 = 9;
 const NFT_MSG_DELSET: u16 = 11;
 const NFT_MSG_NEWSETELEM: u16 = 12;
+const NFT_MSG_GETSETELEM: u16 = 13;
 const NFT_MSG_DELSETELEM: u16 = 14;
 const NFT_MSG_GETGEN: u16 = 16;
 
@@ -139,9 +141,27 @@ pub(super) fn has_chain(socket: &mut Socket, table: &str, name: &str) -> io::Res
     }
 }
 
-/// The chains of other tables that drop forwarded packets unless told otherwise, as `inet filter forward`. Only read:
-/// those tables are not ours.
-pub(super) fn chains_that_drop_forwarded(socket: &mut Socket, ours: &str) -> io::Result<Vec<String>> {
+/// A chain that hangs on a hook, whoever's it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BaseChain {
+    /// `inet`, `ip` or `ip6`.
+    pub(crate) family: &'static str,
+    pub(crate) table: String,
+    pub(crate) name: String,
+    /// `NF_INET_*`.
+    pub(crate) hook: u32,
+    /// What its rules do not decide is dropped.
+    pub(crate) drops: bool,
+}
+
+impl std::fmt::Display for BaseChain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.family, self.table, self.name)
+    }
+}
+
+/// All chains that hang on hooks, of all tables. Only read: most of them are not ours.
+pub(super) fn base_chains(socket: &mut Socket) -> io::Result<Vec<BaseChain>> {
     let mut batch = Batch::new();
     batch.message(kind(NFT_MSG_GETCHAIN), NLM_F_DUMP, &header(NFPROTO_UNSPEC, 0));
     let mut found = Vec::new();
@@ -154,16 +174,35 @@ pub(super) fn chains_that_drop_forwarded(socket: &mut Socket, ours: &str) -> io:
         };
         let value =
             |wanted| attributes(message.body, 4).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
-        let hook = value(NFTA_CHAIN_HOOK)
-            .and_then(|hook| attributes(hook, 0).find(|(kind, _)| *kind == NFTA_HOOK_HOOKNUM));
-        let forwards = hook.is_some_and(|(_, number)| number == FORWARD.to_be_bytes());
-        let drops = value(NFTA_CHAIN_POLICY).is_some_and(|policy| policy == NF_DROP.to_be_bytes());
-        let table = text(value(NFTA_CHAIN_TABLE).unwrap_or_default());
-        if forwards && drops && !(family == "inet" && table == ours) {
-            found.push(format!("{family} {table} {}", text(value(NFTA_CHAIN_NAME).unwrap_or_default())));
-        }
+        let number = value(NFTA_CHAIN_HOOK)
+            .and_then(|hook| attributes(hook, 0).find(|(kind, _)| *kind == NFTA_HOOK_HOOKNUM))
+            .and_then(|(_, number)| Some(u32::from_be_bytes(number.try_into().ok()?)));
+        // Only jumped to.
+        let Some(hook) = number else { return };
+        found.push(BaseChain {
+            family,
+            table: text(value(NFTA_CHAIN_TABLE).unwrap_or_default()),
+            name: text(value(NFTA_CHAIN_NAME).unwrap_or_default()),
+            hook,
+            drops: value(NFTA_CHAIN_POLICY).is_some_and(|policy| policy == NF_DROP.to_be_bytes()),
+        });
     })?;
     Ok(found)
+}
+
+/// Whether a set of ours has this key.
+pub(super) fn has_element(socket: &mut Socket, table: &str, set: &Set, key: Vec<u8>) -> io::Result<bool> {
+    let mut batch = Batch::new();
+    batch.message(kind(NFT_MSG_GETSETELEM), NLM_F_ACK, &header(NFPROTO_INET, 0));
+    batch.text(NFTA_TABLE_NAME, table).text(NFTA_SET_ELEM_LIST_SET, set.name);
+    let list = batch.open(NFTA_SET_ELEM_LIST_ELEMENTS);
+    Element { key, ..Element::default() }.put(&mut batch);
+    batch.close(list);
+    match socket.query(&mut batch, |_| {}) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The table whose part a message of the kernel's about a removal tells of; `None` if it tells of something else.

@@ -386,20 +386,27 @@ fn interval(subnet: IpNet) -> Vec<Element> {
     std::iter::once(first).chain(end).collect()
 }
 
+/// The map in which a port is, and its key there.
+pub(super) fn place_of(port: &PortMapping) -> (&'static Set, Vec<u8>) {
+    let half = Half::of(port.to);
+    let protocol = [port.protocol.number(), 0, 0, 0];
+    let service = pad(port.host_port);
+    if port.host.is_unspecified() {
+        (&half.publish_any, [protocol, service].concat())
+    } else {
+        (&half.publish, [&protocol[..], &octets(port.host), &service].concat())
+    }
+}
+
 /// Adds ports, or removes them.
 pub(super) fn put_ports(transaction: &mut Transaction, ports: &[PortMapping], add: bool) {
     for half in &HALVES {
         let (mut exact, mut any) = (Vec::new(), Vec::new());
         for port in ports.iter().filter(|port| Half::of(port.to).family == half.family) {
-            let protocol = [port.protocol.number(), 0, 0, 0];
-            let service = pad(port.host_port);
             let data = add.then(|| [&octets(port.to)[..], &pad(port.to_port)].concat());
-            if port.host.is_unspecified() {
-                any.push(Element { key: [protocol, service].concat(), data, ..Element::default() });
-            } else {
-                let key = [&protocol[..], &octets(port.host), &service].concat();
-                exact.push(Element { key, data, ..Element::default() });
-            }
+            let (set, key) = place_of(port);
+            let elements = if set.name == half.publish_any.name { &mut any } else { &mut exact };
+            elements.push(Element { key, data, ..Element::default() });
         }
         put_elements(transaction, &half.publish, &exact, add);
         put_elements(transaction, &half.publish_any, &any, add);

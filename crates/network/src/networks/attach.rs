@@ -8,7 +8,7 @@ use types::config::EndpointRequest;
 
 use super::claim::Claim;
 use super::{Networks, Space};
-use crate::address::{fixed, format_mac, parse_mac};
+use crate::address::{fixed, format_mac, link_local, parse_mac};
 use crate::driver::{configure, mac_of};
 use crate::firewall::Ports;
 use crate::namespace::Sandbox;
@@ -118,7 +118,8 @@ impl Networks {
             relayed: self.config.publish_policy == PublishPolicy::HostFirewall,
             relayed6: !self.config.firewall_v6,
         };
-        self.plug(network, &endpoint, request.sysctls, sandbox)?;
+        let link_local = link_local(want.ipam_config.as_ref())?;
+        self.plug(network, &endpoint, (request.sysctls, &link_local), sandbox)?;
         // Known before its rules are there: whoever makes the table anew meanwhile includes them.
         let reservations = claim.keep();
         self.held().endpoints.insert(endpoint.id.clone(), (endpoint.clone(), reservations));
@@ -210,7 +211,7 @@ impl Networks {
         &self,
         network: &Network,
         endpoint: &Endpoint,
-        sysctls: &[(String, String)],
+        (sysctls, link_local): (&[(String, String)], &[ipnet::IpNet]),
         sandbox: &mut Sandbox,
     ) -> Result<()> {
         let driver = network.driver.calls();
@@ -219,7 +220,7 @@ impl Networks {
             let plugged = self
                 .route
                 .with(|socket| driver.plug(network, index, endpoint, namespace, socket))
-                .and_then(|()| configure(endpoint, sysctls, namespace))
+                .and_then(|()| configure(endpoint, sysctls, link_local, namespace))
                 .and_then(|()| self.route.with(|socket| driver.settle(network, endpoint, socket)));
             if plugged.is_err() {
                 // The namespace may live on: it keeps nothing that is half done.

@@ -30,3 +30,11 @@ pub const RELAY_NAME: &str = "wharf-relay";
 
 #[cfg(test)]
 mod tests;
+
+/// A relay that runs in a thread of the caller's network namespace, for as long as something is served.
+#[cfg(test)]
+pub(crate) fn for_tests(dir: std::path::PathBuf) -> Relay {
+    let listener = server::listen(&dir.join("relay.sock")).unwrap();
+    std::thread::spawn(move || server::Server::new(listener).and_then(server::Server::run));
+    Relay::new(dir)
+}

@@ -7,6 +7,7 @@
 mod host;
 mod ipv6;
 mod parents;
+mod policy;
 mod publish;
 mod reach;
 mod watch;

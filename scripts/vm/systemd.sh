@@ -71,7 +71,7 @@ done
 
 mkdir -p "$early"/{bin,dev,proc,new,lib/modules}; cp /bin/busybox "$early/bin/"
 for applet in sh mount insmod switch_root; do ln -s busybox "$early/bin/$applet"; done
-for module in virtio_pci virtio_blk overlay unix_diag af_packet_diag netlink_diag inet_diag tcp_diag udp_diag raw_diag; do
+for module in virtio_pci virtio_blk overlay nf_tables unix_diag af_packet_diag netlink_diag inet_diag tcp_diag udp_diag raw_diag; do
   modprobe -d "$kernel" -S "$version" --show-depends "$module" 2>/dev/null | sed -n 's/^insmod \([^ ]*\).*/\1/p'
 done | while read -r file; do
   name=$(basename "$file"); [ -e "$early/lib/modules/${name%.xz}" ] && continue

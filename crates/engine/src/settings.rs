@@ -28,6 +28,8 @@ pub struct Settings {
     pub ipc_mode: String,
     /// Cgroup under which containers live, relative to each hierarchy (`cgroup-parent`).
     pub cgroup_parent: String,
+    /// Cgroups are units of systemd's, and `cgroup_parent` is a slice (`exec-opts`: `native.cgroupdriver`).
+    pub systemd_cgroup: bool,
     /// Default limits of processes.
     pub ulimits: BTreeMap<String, Ulimit>,
     /// Run an init in every container (`init`).
@@ -149,6 +151,7 @@ impl Default for Settings {
             cgroupns_mode: String::new(),
             ipc_mode: "private".to_owned(),
             cgroup_parent: "/docker".to_owned(),
+            systemd_cgroup: false,
             ulimits: BTreeMap::new(),
             init: false,
             init_path: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()),

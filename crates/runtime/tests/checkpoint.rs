@@ -11,11 +11,17 @@ use support::Bundle;
 
 /// Whether criu works here; says what is skipped if not.
 fn criu_works() -> bool {
-    let works = Command::new("criu").arg("check").output().is_ok_and(|output| output.status.success());
-    if !works {
-        eprintln!("skipped: no criu, or not one that works on this kernel");
+    match Command::new("criu").arg("check").output() {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            eprintln!("skipped: criu check: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+            false
+        }
+        Err(error) => {
+            eprintln!("skipped: criu: {error}");
+            false
+        }
     }
-    works
 }
 
 #[test]

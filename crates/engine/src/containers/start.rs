@@ -266,10 +266,13 @@ fn make_spawn(
     })
 }
 
-/// The container's cgroup below each hierarchy's root.
+/// The container's cgroup below each hierarchy's root, or its unit of systemd's.
 pub(crate) fn cgroup_path(shared: &Shared, record: &Record) -> String {
     let own = &record.host_config.resources.cgroup_parent;
     let parent = if own.is_empty() { &shared.settings.cgroup_parent } else { own };
+    if shared.settings.systemd_cgroup {
+        return format!("{parent}:docker:{}", record.id);
+    }
     format!("/{}/{}", parent.trim_matches('/'), record.id)
 }
 

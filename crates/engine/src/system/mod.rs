@@ -128,7 +128,7 @@ impl System {
             n_goroutines: std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count),
             system_time: Timestamp::now().rfc3339(),
             logging_driver: settings.log.driver.clone(),
-            cgroup_driver: "cgroupfs".to_owned(),
+            cgroup_driver: if settings.systemd_cgroup { "systemd" } else { "cgroupfs" }.to_owned(),
             cgroup_version: if is_v2 { "2" } else { "1" }.to_owned(),
             n_events_listener: self.events.listeners(),
             kernel_version: host.kernel_release.clone(),

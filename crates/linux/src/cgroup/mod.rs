@@ -10,6 +10,7 @@
 //! Sources: `Documentation/admin-guide/cgroup-v2.rst`, `cgroup-v1/`, OCI config-linux.md "Control groups".
 
 pub mod convert;
+mod details;
 pub(crate) mod devices;
 mod entrance;
 mod file;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use types::spec::Resources;
 
+pub use details::{Details, Pressure, Pressures, Usage};
 pub use devices::{DeviceError, is_device_rule_valid};
 pub use entrance::Entrance;
 pub use hierarchy::{Hierarchies, Version, detect, hierarchies};
@@ -135,8 +137,12 @@ impl Cgroup {
         Ok(cgroup)
     }
 
-    /// Finds the cgroup at `path` again. Fails when it is gone from every hierarchy.
+    /// Finds the cgroup at `path` again, or that of a unit of systemd's named as [`Unit::of_path`] has it. Fails when it is gone
+    /// from every hierarchy.
     pub fn open(path: &str) -> Result<Self> {
+        if let Some(unit) = Unit::of_path(path) {
+            return Ok(Self::at(&unit.paths()?)?.of_unit(Some(unit)));
+        }
         let mut cgroup = Self::locate(path)?;
         cgroup.v1.retain(|_, directory| directory.is_dir());
         let gone = cgroup.v2.clone().filter(|directory| !directory.is_dir());

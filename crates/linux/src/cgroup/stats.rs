@@ -152,7 +152,7 @@ fn v1_block_io(directory: &Path, name: &str) -> Vec<BlockIoEntry> {
     if bfq.is_empty() { throttle } else { bfq }
 }
 
-fn v1_block_io_line(line: &str) -> Option<BlockIoEntry> {
+pub(super) fn v1_block_io_line(line: &str) -> Option<BlockIoEntry> {
     let mut words = line.split_whitespace();
     let (major, minor) = words.next()?.split_once(':')?;
     let operation = words.next()?.to_ascii_lowercase();

@@ -137,6 +137,7 @@ fn create(
     let program = seccomp_program((!seccomp.is_empty()).then_some(seccomp))?;
     let log = Writer::open(&spawn.log).map_err(|why| failed(&why))?;
     let cgroup_path = spawn.spec.linux.as_ref().map_or("", |linux| linux.cgroups_path.as_str());
+    let unit = linux::cgroup::Unit::of_path(cgroup_path);
     let pipes = (!process.terminal).then(|| Stdio::pipes(INIT, [spawn.open_stdin, true, true]));
     let (stdio, inner) = pipes.transpose().map_err(no_pipes)?.unzip();
     let request = CreateRequest {
@@ -146,7 +147,11 @@ fn create(
         user: Some(spawn.user.as_str()).filter(|user| !user.is_empty()),
         groups: &spawn.groups,
         seccomp: program.as_ref(),
-        cgroup: if cgroup_path.is_empty() { CgroupMode::Inherit } else { CgroupMode::Path(cgroup_path) },
+        cgroup: match &unit {
+            Some(unit) => CgroupMode::Unit(unit),
+            None if cgroup_path.is_empty() => CgroupMode::Inherit,
+            None => CgroupMode::Path(cgroup_path),
+        },
         ..CreateRequest::new(&spawn.id, &spawn.spec, &spawn.dir)
     };
     let created = runtime::create(&request).map_err(|error| ProcessError::from(&error))?;

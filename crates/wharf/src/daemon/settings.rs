@@ -42,7 +42,7 @@ pub(crate) fn build(values: &Values) -> Result<DaemonConfig, ConfigError> {
         hosts.push(DEFAULT_HOST.to_owned());
     }
     let hosts = hosts.iter().map(|host| normal_host(host)).collect();
-    check_exec_opts(&values.list("exec-opts"))?;
+    let systemd_cgroup = is_systemd_cgroup(&values.list("exec-opts"))?;
     let settings = Settings {
         log: log_config(values)?,
         shm_size_bytes: size(values, "default-shm-size", defaults.shm_size_bytes)?,
@@ -51,7 +51,8 @@ pub(crate) fn build(values: &Values) -> Result<DaemonConfig, ConfigError> {
             mode if mode.is_empty() => defaults.ipc_mode.clone(),
             mode => mode,
         },
-        cgroup_parent: text_or(values, "cgroup-parent", &defaults.cgroup_parent),
+        cgroup_parent: cgroup_parent(values, systemd_cgroup, &defaults)?,
+        systemd_cgroup,
         ulimits: ulimits(values)?,
         init: values.flag("init").unwrap_or(false),
         init_path: path("init-path", &defaults.init_path),
@@ -122,20 +123,35 @@ fn one_of(values: &Values, name: &str, accepted: &[&str]) -> Result<String, Conf
     })
 }
 
-fn check_exec_opts(list: &[String]) -> Result<(), ConfigError> {
+/// The cgroup or, under systemd, the slice that containers lie in.
+fn cgroup_parent(values: &Values, systemd: bool, defaults: &Settings) -> Result<String, ConfigError> {
+    if !systemd {
+        return Ok(text_or(values, "cgroup-parent", &defaults.cgroup_parent));
+    }
+    let slice = text_or(values, "cgroup-parent", "system.slice");
+    if slice.len() > ".slice".len() && slice.ends_with(".slice") {
+        return Ok(slice);
+    }
+    let why = "cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"".to_owned();
+    Err(ConfigError::Invalid { name: "cgroup-parent".to_owned(), why })
+}
+
+/// Whether `native.cgroupdriver` is systemd; the last one counts.
+fn is_systemd_cgroup(list: &[String]) -> Result<bool, ConfigError> {
     let invalid = |why: String| Err(ConfigError::Invalid { name: "exec-opt".to_owned(), why });
+    let mut systemd = false;
     for option in list {
         match option.split_once('=') {
-            Some(("native.cgroupdriver", "cgroupfs")) => {}
+            Some(("native.cgroupdriver", driver @ ("cgroupfs" | "systemd"))) => systemd = driver == "systemd",
             Some(("native.cgroupdriver", driver)) => {
                 return invalid(format!(
-                    "native.cgroupdriver={driver} is not supported by this version of wharf yet (only cgroupfs)"
+                    "native.cgroupdriver option {driver} is not one of cgroupfs, systemd"
                 ));
             }
             _ => return invalid(format!("invalid option {option:?}: only native.cgroupdriver is known")),
         }
     }
-    Ok(())
+    Ok(systemd)
 }
 
 fn at_least_one<T: TryFrom<i64>>(values: &Values, name: &str, default: T) -> Result<T, ConfigError> {
@@ -264,6 +280,21 @@ mod tests {
     }
 
     #[test]
+    fn under_systemd_containers_lie_in_a_slice() {
+        let parent = |line: &str| built(line).map(|config| config.settings.cgroup_parent);
+        assert_eq!(parent("--exec-opt native.cgroupdriver=systemd").as_deref(), Ok("system.slice"));
+        assert_eq!(
+            parent("--exec-opt native.cgroupdriver=systemd --cgroup-parent a-b.slice").as_deref(),
+            Ok("a-b.slice")
+        );
+        assert_eq!(parent("").as_deref(), Ok("/docker"));
+        assert_eq!(
+            parent("--exec-opt native.cgroupdriver=systemd --cgroup-parent /x").unwrap_err(),
+            "cgroup-parent: cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\""
+        );
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for (line, want) in [
             ("--default-shm-size 5x", "default-shm-size: invalid size: '5x'"),
@@ -275,8 +306,8 @@ mod tests {
                 "default-ulimit: nofile: ulimit soft limit must be less than or equal to hard limit: 9 > 5",
             ),
             (
-                "--exec-opt native.cgroupdriver=systemd",
-                "exec-opt: native.cgroupdriver=systemd is not supported by this version of wharf yet (only cgroupfs)",
+                "--exec-opt native.cgroupdriver=other",
+                "exec-opt: native.cgroupdriver option other is not one of cgroupfs, systemd",
             ),
             (
                 "-b br0 --bip 10.0.0.1/8",

@@ -60,6 +60,23 @@ impl Unit {
         Ok(unit)
     }
 
+    /// The unit of root's systemd that a text names which is no path below a hierarchy: `slice:prefix:name`.
+    pub fn of_path(path: &str) -> Option<Self> {
+        if path.starts_with('/') || path.matches(':').count() != 2 {
+            return None;
+        }
+        Unit::parse(path, "", false).ok()
+    }
+
+    /// Directories by hierarchy of a unit of root's systemd, as [`Cgroup::paths`].
+    pub(super) fn paths(&self) -> Result<BTreeMap<String, PathBuf>> {
+        let path = format!("{}/{}", expand_slice(self.slice())?, self.name);
+        let all = hierarchies();
+        let roots = all.v1.iter().map(|(name, root)| (name.clone(), root));
+        let roots = roots.chain(all.v2.iter().map(|root| (String::new(), root)));
+        roots.map(|(name, root)| Ok((name, file::join(root, &path)?))).collect()
+    }
+
     fn slice(&self) -> &str {
         match self.slice.as_str() {
             "" if self.user => "user.slice",

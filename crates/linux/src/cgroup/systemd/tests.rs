@@ -39,6 +39,14 @@ fn units_are_named_by_slice_prefix_and_name() {
     assert!(parse("a:b:c/d", false).is_err() && parse("x:y:z", false).is_err());
 }
 
+#[test]
+fn a_unit_is_told_from_a_path() {
+    assert_eq!(Unit::of_path("system.slice:docker:ab").unwrap().name, "docker-ab.scope");
+    for path in ["/docker/ab", "/a:b:c", "docker", "a:b", "a:b:c", "a.slice:b:c:d"] {
+        assert_eq!(Unit::of_path(path), None, "{path}");
+    }
+}
+
 /// A text as it is marshalled at the start of a body, after what is there.
 fn put(body: &mut Vec<u8>, text: &str) {
     body.resize(body.len().next_multiple_of(4), 0);

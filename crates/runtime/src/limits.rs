@@ -95,15 +95,21 @@ fn resource(name: &str) -> Option<Resource> {
     })
 }
 
-/// Maps the ids of a new user namespace: directly, or by the set-user-id helpers when the kernel forbids that to an
-/// unprivileged caller.
+/// Maps the ids of a new user namespace: directly, or by the set-user-id helpers (newuidmap(1), newgidmap(1)) where an ordinary
+/// user may not do it, which is all but the own id.
 pub(crate) fn map_ids(pid: i32, linux: &Linux) -> Result<(), Error> {
-    let privileged = rustix::process::geteuid().is_root();
-    if !privileged {
-        // Required before an unprivileged gid map; forbids setgroups inside.
+    let own_group = rustix::process::getegid().as_raw();
+    if !rustix::process::geteuid().is_root() && is_only(&linux.gid_mappings, own_group) {
+        // The kernel's condition for a map written by an ordinary user. The helper has no need of it, and sees that nobody
+        // gains by dropping a group.
         std::fs::write(format!("/proc/{pid}/setgroups"), "deny").doing(|| "deny setgroups".into())?;
     }
     write_maps(pid, &linux.uid_mappings, &linux.gid_mappings)
+}
+
+/// Whether just this id is mapped.
+fn is_only(list: &[IdMapping], id: u32) -> bool {
+    matches!(list, [IdMapping { host_id, size: 1, .. }] if *host_id == id)
 }
 
 /// Writes both maps of a new user namespace.
@@ -121,10 +127,40 @@ fn write_map(pid: i32, file: &str, helper: &str, list: &[IdMapping]) -> Result<(
         other => return other.doing(|| format!("write {file}")),
     }
     let numbers = list.iter().flat_map(|map| [map.container_id, map.host_id, map.size]);
-    let status = std::process::Command::new(helper)
+    let output = std::process::Command::new(helper)
         .arg(pid.to_string())
         .args(numbers.map(|number| number.to_string()))
-        .status()
-        .doing(|| format!("run {helper}"))?;
-    if status.success() { Ok(()) } else { Err(Error::Failed(format!("{helper}: {status}"))) }
+        .output()
+        .doing(|| format!("map ids of another user by {helper}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Error::Failed(format!("{helper}: {}: {}", output.status, said.trim_end())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_checked_before_anything_is_made() {
+        let check = |json: &str| {
+            let process: Process = serde_json::from_str(json).unwrap();
+            validate(&process).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(r#"{"rlimits":[{"type":"RLIMIT_NOFILE","soft":1,"hard":2}]}"#), Ok(()));
+        assert_eq!(
+            check(r#"{"rlimits":[{"type":"NOFILE","soft":1,"hard":2}]}"#).unwrap_err(),
+            "invalid rlimit type: NOFILE"
+        );
+        assert!(check(r#"{"rlimits":[{"type":"RLIMIT_NOFILE","soft":3,"hard":2}]}"#).is_err());
+    }
+
+    #[test]
+    fn a_map_of_the_own_id_alone_needs_no_helper() {
+        let map = |host_id, size| IdMapping { container_id: 0, host_id, size };
+        assert!(is_only(&[map(1000, 1)], 1000));
+        assert!(!is_only(&[map(1000, 2)], 1000) && !is_only(&[map(1000, 1), map(100_000, 65_536)], 1000));
+    }
 }

@@ -141,3 +141,43 @@ fn privileged_a_user_with_a_delegated_cgroup_limits_containers() {
         assert_eq!((code, pids_max().as_str()), (Some(0), expect), "{args:?}: {err}");
     }
 }
+
+/// user_namespaces(7): an ordinary user maps more than the own id by newuidmap(1) and newgidmap(1), as /etc/subuid and
+/// /etc/subgid allow it; groups can be set then. An exec enters the same namespaces.
+#[test]
+fn privileged_a_user_maps_subordinate_ids_by_the_helpers() {
+    if !["unshare", "setpriv", "newuidmap"].iter().all(|tool| Path::new("/usr/bin").join(tool).exists()) {
+        eprintln!("skipped: no newuidmap(1) here");
+        return;
+    }
+    let user = 65_534; // nobody: the helpers want a name
+    let home = Home::new(user, "cat /proc/self/setgroups; exec sleep 1000", |spec| {
+        let linux = spec.linux.as_mut().unwrap();
+        let map = |container_id, host_id, size| types::spec::IdMapping { container_id, host_id, size };
+        linux.uid_mappings = vec![map(0, user, 1), map(1, 200_000, 1000)];
+        linux.gid_mappings.clone_from(&linux.uid_mappings);
+        spec.process.as_mut().unwrap().user.additional_gids = vec![7];
+    });
+    for name in ["subuid", "subgid"] {
+        std::fs::write(home.path().join(name), "nobody:200000:1000\n").unwrap();
+    }
+    let runtime = |args: &[&str]| {
+        let script = "mount --bind subuid /etc/subuid && mount --bind subgid /etc/subgid &&
+            exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(home.path().join("wharf-runtime"));
+        command.args(["--root", "state"]).args(args).current_dir(home.path()).stdin(Stdio::null());
+        let (out, err) = (home.path().join("out"), home.path().join("err"));
+        command.stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
+        let code = command.status().unwrap().code();
+        (code, std::fs::read_to_string(out).unwrap(), std::fs::read_to_string(err).unwrap())
+    };
+    let (code, _, err) = runtime(&["run", "--detach", "mapped"]);
+    assert_eq!(code, Some(0), "{err}");
+    let inside = "cat /proc/self/uid_map /proc/self/setgroups; grep ^Groups /proc/self/status";
+    let (code, out, err) = runtime(&["exec", "--user", "0:0", "mapped", "sh", "-c", inside]);
+    let words: Vec<&str> = out.split_whitespace().collect();
+    assert_eq!(words, ["0", "65534", "1", "1", "200000", "1000", "allow", "Groups:", "7"], "{code:?} {err}");
+    let (code, _, err) = runtime(&["delete", "--force", "mapped"]);
+    assert_eq!(code, Some(0), "{err}");
+}

@@ -1,11 +1,13 @@
 //! `events`: what a container uses, in runc's JSON.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use linux::cgroup::{BlockIoEntry, Details, Pressure, Stats, Usage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::args::{Args, unknown};
@@ -37,45 +39,47 @@ pub(super) fn events(global: &Global, mut args: Args) -> Outcome {
         println!("{}", json!({ "type": "stats", "id": id, "data": data }));
         Ok(())
     };
-    if once {
-        return print().map(|()| 0);
-    }
-    let oom = cgroup.oom_watch()?;
-    let mut killed = cgroup.oom_kills();
+    let watch = if once { None } else { cgroup.oom_watch().ok() };
+    let mut kills = cgroup.oom_kills();
     loop {
-        match wait(pidfd.as_fd(), oom.as_fd(), interval)? {
-            Event::Ended => return Ok(0),
-            Event::Interval => print()?,
-            Event::Memory => {
-                // Emptied: it tells again of what comes next.
-                let _ = rustix::io::read(&oom, &mut [0; 4096]);
-                let now = cgroup.oom_kills();
-                if now > killed {
-                    println!("{}", json!({ "type": "oom", "id": id }));
-                }
-                killed = now;
+        print()?;
+        if once {
+            return Ok(0);
+        }
+        let next = Instant::now() + Duration::from_millis(interval);
+        loop {
+            let left = next.saturating_duration_since(Instant::now());
+            let ended = wait(pidfd.as_fd(), watch.as_ref(), left)?;
+            let now = cgroup.oom_kills();
+            for _ in kills..now {
+                println!("{}", json!({ "type": "oom", "id": id }));
+            }
+            kills = now;
+            if ended {
+                return Ok(0);
+            }
+            if left.is_zero() {
+                break;
             }
         }
     }
 }
 
-enum Event {
-    Ended,
-    Memory,
-    Interval,
-}
-
-fn wait(pidfd: BorrowedFd<'_>, oom: BorrowedFd<'_>, timeout_ms: u64) -> Result<Event, Error> {
-    let timeout =
-        Timespec { tv_sec: (timeout_ms / 1000) as i64, tv_nsec: (timeout_ms % 1000 * 1_000_000) as i64 };
-    let mut fds =
-        [PollFd::from_borrowed_fd(pidfd, PollFlags::IN), PollFd::from_borrowed_fd(oom, PollFlags::IN)];
-    poll(&mut fds, Some(&timeout)).doing(|| "wait for container".into())?;
-    Ok(match (fds[0].revents().is_empty(), fds[1].revents().is_empty()) {
-        (false, _) => Event::Ended,
-        (_, false) => Event::Memory,
-        _ => Event::Interval,
-    })
+/// Waits until the container ends (`true`), its memory runs out, or the time is over.
+fn wait(pidfd: BorrowedFd<'_>, watch: Option<&OwnedFd>, time: Duration) -> Result<bool, Error> {
+    let what = || "wait for container".to_owned();
+    let mut fds = vec![PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+    fds.extend(watch.map(|watch| PollFd::new(watch, PollFlags::IN)));
+    let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+    match poll(&mut fds, Some(&timeout)) {
+        Err(Errno::INTR) => return Ok(false),
+        other => other.doing(what)?,
+    };
+    if let Some(watch) = watch {
+        // The event has said what it can; the counter says the rest.
+        let _ = rustix::io::read(watch, &mut [0; 512]);
+    }
+    Ok(!fds[0].revents().is_empty())
 }
 
 /// What resctrl says of the container's class, if it is in one.

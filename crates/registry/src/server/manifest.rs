@@ -113,6 +113,10 @@ impl Manifest {
     pub(crate) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, Fault> {
         let declared = content_type.map(|text| text.split(';').next().unwrap_or_default().trim());
         let declared = declared.filter(|text| !text.is_empty() && *text != "application/json");
+        // serde would read a list as the fields in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(invalid("manifest invalid").with_detail("it is no JSON object"));
+        }
         let wire: Wire = serde_json::from_slice(bytes)
             .map_err(|error| invalid("manifest invalid").with_detail(error.to_string()))?;
         if wire.schema_version == Some(1) || wire.fs_layers.is_some() {

@@ -25,6 +25,8 @@ const BATCH_BYTES: usize = 512 << 10;
 /// Sessions whose hash is kept; those idle longest lose it first.
 const SESSIONS_MAX: usize = 1000;
 const READ_BYTES: usize = 256 << 10;
+/// A client that said something within this time will go on.
+const IN_USE: Duration = Duration::from_secs(600);
 /// For how long a client may send nothing of a body that it began.
 pub(crate) const BODY_SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -137,6 +139,8 @@ impl Uploads {
         let id = new_id().ok_or_else(|| Fault::internal("no random numbers"))?;
         let folder = self.storage.upload_folder(name).join(&id);
         let made = folder.clone();
+        // Known before it is there, so that nobody takes it for abandoned.
+        let session = self.keep(id, folder);
         let sink = blocking(move || {
             let io = |error| StorageError::io(&made, error);
             fs::create_dir_all(&made).map_err(io)?;
@@ -147,13 +151,14 @@ impl Uploads {
             Sink::open(&made.join("data"), algorithm)
         })
         .await?;
-        Ok(self.keep(id, folder, Some(sink)))
+        *session.sink.lock().await = Some(sink);
+        Ok(session)
     }
 
-    fn keep(&self, id: String, folder: PathBuf, sink: Option<Sink>) -> Arc<Session> {
+    fn keep(&self, id: String, folder: PathBuf) -> Arc<Session> {
         let used = Mutex::new(Instant::now());
         let progress = Arc::new(watch::Sender::new(0));
-        let sink = tokio::sync::Mutex::new(sink);
+        let sink = tokio::sync::Mutex::new(None);
         let session = Arc::new(Session { id: id.clone(), folder, progress, sink, used });
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if sessions.len() >= SESSIONS_MAX {
@@ -183,7 +188,7 @@ impl Uploads {
         match found {
             Err(error) if error.is_absent() => Err(unknown()),
             Err(error) => Err(error.into()),
-            Ok(_) => Ok(self.keep(id.to_owned(), folder, None)),
+            Ok(_) => Ok(self.keep(id.to_owned(), folder)),
         }
     }
 
@@ -302,13 +307,15 @@ impl Uploads {
         self.discard(session).await
     }
 
-    /// Removes sessions that nobody wrote to for `age`; returns their number and bytes.
+    /// Removes sessions that nobody wrote to for `age`, and that this process did not see in use lately; returns their
+    /// number and bytes.
     pub(crate) async fn expire(&self, age: Duration, dry_run: bool) -> Result<(u64, u64), Fault> {
         let active: Vec<String> = {
             let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
             let used = |session: &Session| *session.used.lock().unwrap_or_else(PoisonError::into_inner);
-            let busy =
-                |session: &&Arc<Session>| Arc::strong_count(session) > 1 || used(session).elapsed() < age;
+            let busy = |session: &&Arc<Session>| {
+                Arc::strong_count(session) > 1 || used(session).elapsed() < age.max(IN_USE)
+            };
             sessions.values().filter(busy).map(|session| session.id.clone()).collect()
         };
         let roots = self.storage.upload_roots();
@@ -522,10 +529,14 @@ mod tests {
         let used = uploads.begin("a", Algorithm::Sha256).await.unwrap();
         let left = uploads.begin("a/b", Algorithm::Sha256).await.unwrap();
         uploads.append(&left, None, body("12345")).await.unwrap();
-        let left = (left.id.clone(), drop(left)).0;
+        let left = left.id.clone();
+        assert_eq!(uploads.expire(Duration::ZERO, true).await.unwrap(), (0, 0));
+        // After a restart, one goes on with one of them.
+        let uploads = Uploads::new(storage.clone());
+        let used = uploads.find("a", &used.id).await.unwrap();
         assert_eq!(uploads.expire(Duration::ZERO, true).await.unwrap(), (1, 5));
         assert_eq!(uploads.expire(Duration::ZERO, false).await.unwrap(), (1, 5));
-        assert!(Uploads::new(storage).find("a/b", &left).await.is_err());
+        assert!(uploads.find("a/b", &left).await.is_err());
         assert_eq!(uploads.length(&used).await.unwrap(), 0);
     }
 }

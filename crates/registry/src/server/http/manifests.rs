@@ -20,6 +20,8 @@ use crate::server::{Server, names, upstream};
 
 const SUBJECT_HEADER: HeaderName = HeaderName::from_static("oci-subject");
 const TAG_HEADER: HeaderName = HeaderName::from_static("oci-tag");
+/// What is read of a manifest that is too large, and thrown away.
+const DRAIN_MAX: u64 = 4 * MANIFEST_MAX;
 /// Tags that may come with one push (the specification asks for ten).
 const TAGS_MAX: usize = 100;
 
@@ -181,17 +183,20 @@ async fn read(call: &Call, mut body: Incoming) -> Result<Bytes, Fault> {
             .with_status(StatusCode::PAYLOAD_TOO_LARGE)
     };
     let length = call.header(header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
-    if length.is_some_and(|length| length > MANIFEST_MAX) {
-        return Err(too_large());
-    }
-    let mut bytes = BytesMut::new();
+    let mut is_too_large = length.is_some_and(|length| length > MANIFEST_MAX);
+    let (mut bytes, mut received) = (BytesMut::new(), 0);
     while let Some(frame) = super::uploads::next_frame(&mut body).await? {
-        if (bytes.len() + frame.len()) as u64 > MANIFEST_MAX {
-            return Err(too_large());
+        received += frame.len() as u64;
+        is_too_large |= received > MANIFEST_MAX;
+        // A client reads its answer when it has said its piece; one that never ends gets none.
+        if received > DRAIN_MAX {
+            break;
         }
-        bytes.extend_from_slice(&frame);
+        if !is_too_large {
+            bytes.extend_from_slice(&frame);
+        }
     }
-    Ok(bytes.freeze())
+    if is_too_large { Err(too_large()) } else { Ok(bytes.freeze()) }
 }
 
 pub(super) fn check_delete(server: &Server) -> Result<(), Fault> {

@@ -111,9 +111,7 @@ impl Storage for FileStorage {
             if let Some(parent) = path.parent() {
                 sync_folder(parent)?;
             }
-            let is_folder = fs::symlink_metadata(&aside).is_ok_and(|found| found.is_dir());
-            let removed = if is_folder { fs::remove_dir_all(&aside) } else { fs::remove_file(&aside) };
-            removed.map_err(|error| StorageError::io(&aside, error))
+            remove_aside(&aside).map_err(|error| StorageError::io(&aside, error))
         })
         .boxed()
     }
@@ -140,6 +138,21 @@ impl Storage for FileStorage {
         let path = self.temporary.clone();
         blocking(move || fs::metadata(&path).map(drop).map_err(|error| StorageError::io(&path, error)))
             .boxed()
+    }
+}
+
+/// Removes what is out of sight. Somebody who was about to write into the folder when it was moved may still do so.
+fn remove_aside(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return fs::remove_file(path);
+    }
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempts < 10 => {}
+            other => return other,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 Peers are whatever is there: a Docker daemon at $PEER_DOCKER_HOST (with its client $PEER_DOCKER, default docker;
 $PEER_DOCKER_PIDS: whose memory is its), podman when $PEER_PODMAN names a command for it, and the OCI runtimes crun and
 runc on the PATH or in $PEER_RUNTIMES (name=command, comma-separated). $WHARF is another binary than the release build.
+$BIG_IMAGE is the archive of a heavy image, big:latest, for the rows about images.
 Each measurement takes one sample of each engine in turn, so that what else the machine does falls on all alike. A loop is bounded; nothing leaves the machine; all that is made is removed. Needs root.
 """
 import argparse, http.client, json, os, pathlib, shlex, shutil, socket, statistics, subprocess, sys, tempfile, threading, time
@@ -172,6 +173,65 @@ def bundle(work, rootfs_tar):
     return root.parent
 
 
+def heavy_image(bench, wharf, work):
+    """Rows about the image archive at $BIG_IMAGE (named big:latest inside), such as mkbig.py writes. Pulls and pushes only
+    where distribution's docker-registry is installed: it listens on a port of loopback that Docker's daemon must reach."""
+    archive = os.environ.get('BIG_IMAGE')
+    if not archive or (bench.only and not any(word in bench.only for word in ('load', 'save', 'rmi', 'pull', 'push', 'image'))):
+        return
+    host = f'unix://{work}/images.sock'
+    flags = ['--data-root', f'{work}/images', '--exec-root', f'{work}/images-run', '--bridge', 'none', '--iptables=false', '--cgroup-parent', '/wharf-bench-images']
+    daemon = subprocess.Popen([wharf, 'daemon', '-H', host, '--pidfile', f'{work}/images.pid', *flags], stdin=NULL, stdout=NULL, stderr=open(work / 'log', 'a'))
+    registry = None
+    try:
+        engines = [Engine('wharf', [wharf], host)]
+        if os.environ.get('PEER_DOCKER_HOST'):
+            engines.append(Engine('docker', shlex.split(os.environ.get('PEER_DOCKER', 'docker')), os.environ['PEER_DOCKER_HOST']))
+        deadline = time.monotonic() + 30
+        while subprocess.run([*engines[0].client, 'version'], env=engines[0].env, stdout=NULL, stderr=NULL).returncode:
+            if time.monotonic() > deadline:
+                raise RuntimeError('the daemon for images does not answer')
+            time.sleep(0.05)
+        copy = work / 'big.tar'
+
+        def each(prepare, words):
+            def sample(engine):
+                for line in prepare:
+                    engine.cli(*line, check=False)
+                os.sync()
+                return ms(lambda: engine.cli(*words))
+            return {engine.name: (lambda engine=engine: sample(engine)) for engine in engines}
+        forget = ('rmi', '-f', 'big:latest')
+        bench.compare('`load` of a 522 MiB image of 8 layers', each([forget], ('load', '-q', '-i', archive)), n=3)
+        bench.compare('`save` of it', each([('load', '-q', '-i', archive)], ('save', '-o', str(copy), 'big:latest')), n=3)
+        copy.unlink(missing_ok=True)
+        bench.compare('`rmi` of it', each([('load', '-q', '-i', archive)], ('rmi', 'big:latest')), n=3)
+        if not shutil.which('docker-registry'):
+            return
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            port = probe.getsockname()[1]
+        config = work / 'registry.yml'
+        config.write_text(f'version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {work}/registry}}\nhttp: {{addr: 127.0.0.1:{port}}}\n')
+        registry = subprocess.Popen(['docker-registry', 'serve', config], stdin=NULL, stdout=NULL, stderr=NULL)
+        time.sleep(1)
+        name = f'127.0.0.1:{port}/big:latest'
+        for engine in engines:
+            engine.cli('load', '-q', '-i', archive)
+            engine.cli('tag', 'big:latest', name)
+        engines[0].cli('push', name)
+        # Daemons that live behind another network cannot come here.
+        engines = [engine for engine in engines if engine.name == 'wharf' or subprocess.run([*engine.client, 'pull', '-q', name], env=engine.env, stdout=NULL, stderr=NULL).returncode == 0]
+        bench.compare('cold `pull` of it, gzip, from a registry on this machine', each([forget, ('rmi', '-f', name)], ('pull', '-q', name)), n=3)
+        bench.compare('`push` of it where all is there', each([], ('push', '-q', name)), n=5)
+        for engine in engines:
+            engine.cli('rmi', '-f', name, check=False)
+    finally:
+        for process in filter(None, (registry, daemon)):
+            process.terminate()
+            process.wait()
+
+
 def binary():
     if os.environ.get('WHARF'):
         return os.environ['WHARF']
@@ -316,6 +376,7 @@ def main():
         bench.rows.append(('one supervisor of 50, PSS', 'MiB', {'wharf': {'n': 50, 'median': each, 'min': each}}))
         us.cli('rm', '-f', *names)
         stop()
+        heavy_image(bench, wharf, work)
 
         def restart():
             took = start()

@@ -125,7 +125,7 @@ fn graph_driver(shared: &Shared, record: &Record) -> (String, BTreeMap<String, S
 /// What Docker calls a driver that does the same.
 pub(crate) fn driver_name(snapshotter: &str) -> &str {
     match snapshotter {
-        "overlay" => "overlay2",
+        "overlay" | "erofs" => "overlay2",
         "copy" => "vfs",
         other => other,
     }

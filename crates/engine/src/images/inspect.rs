@@ -58,11 +58,7 @@ impl Shared {
     /// `GraphDriver` as Docker's tools read it: which names it gives the drivers, and where the trees are.
     fn graph_driver(&self, record: &ImageRecord) -> Result<(String, BTreeMap<String, String>)> {
         let snapshots = self.store.snapshots();
-        let name = match snapshots.name() {
-            "overlay" => "overlay2",
-            "copy" => "vfs",
-            other => other,
-        };
+        let name = crate::containers::driver_name(snapshots.name());
         let mut data = BTreeMap::new();
         if let Some(top) = record.top() {
             let paths = snapshots.paths(top.as_str())?;

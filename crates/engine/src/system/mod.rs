@@ -192,7 +192,7 @@ fn has_controller(controller: &str, is_v2: bool) -> bool {
 }
 
 fn driver_status(snapshotter: &str, root: &Path) -> Vec<(String, String)> {
-    if snapshotter != "overlay" {
+    if !matches!(snapshotter, "overlay" | "erofs") {
         return Vec::new();
     }
     // statfs(2) magic numbers, in Docker's words.
@@ -212,8 +212,11 @@ fn driver_status(snapshotter: &str, root: &Path) -> Vec<(String, String)> {
         ("Native Overlay Diff", "true"),
         ("userxattr", "false"),
     ]
+    .into_iter()
+    // How layers lie under the overlay, where it is not as trees.
+    .chain((snapshotter == "erofs").then_some(("Layers", "erofs")))
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .to_vec()
+    .collect()
 }
 
 /// RFC 9562 version 4 from random bytes.

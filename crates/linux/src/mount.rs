@@ -72,6 +72,11 @@ pub fn clone_tree(fd: BorrowedFd<'_>, recursive: bool) -> io::Result<OwnedFd> {
     Ok(open_tree(fd, "", flags)?)
 }
 
+/// A detached copy of the mount at a path.
+pub fn clone_path(path: &str) -> io::Result<OwnedFd> {
+    Ok(open_tree(rustix::fs::CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?)
+}
+
 /// Attaches a detached tree at what `target` stands for: no path is looked up.
 pub fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;

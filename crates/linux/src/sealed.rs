@@ -31,10 +31,10 @@ pub fn executable() -> io::Result<PathBuf> {
 
 /// Whether the running executable cannot be written through its mount, or is a sealed memory file.
 pub fn is_sealed() -> io::Result<bool> {
-    let file = rustix::fs::open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    if rustix::fs::fstatvfs(&file)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+    if rustix::fs::statvfs(SELF)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Ok(true);
     }
+    let file = rustix::fs::open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     Ok(rustix::fs::fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::WRITE)))
 }
 
@@ -69,8 +69,7 @@ pub fn ensure() -> io::Result<()> {
 
 /// The executable through a detached read-only mount: needs `CAP_SYS_ADMIN`.
 fn read_only_view() -> io::Result<OwnedFd> {
-    let file = rustix::fs::open(SELF, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let tree = mount::clone_tree(file.as_fd(), false)?;
+    let tree = mount::clone_path(SELF)?;
     let change = MountAttr { set: attr::RDONLY | attr::NODEV, ..MountAttr::default() };
     mount::set_attr(tree.as_fd(), false, &change)?;
     Ok(tree)

@@ -108,17 +108,6 @@ pub(crate) fn resources(linux: &Linux) -> Resources {
 }
 
 fn make_cgroup(path: &str, rootless: bool, linux: &Linux) -> Result<Place, Error> {
-    // Whoever is in there would get the container's limits, and die with it.
-    if let Ok(there) = Cgroup::open(path) {
-        let others = there.pids().map_or(0, |pids| pids.len());
-        if others > 0 {
-            return Err(Error::State(format!("container's cgroup is not empty: {others} process(es) found")));
-        }
-        // Init would stop at its first step, and its creator would wait for ever.
-        if there.is_frozen().unwrap_or(false) {
-            return Err(Error::State("container's cgroup unexpectedly frozen".into()));
-        }
-    }
     match Cgroup::create(path, &resources(linux)) {
         // An ordinary user without a delegated cgroup can still have a container without limits.
         Err(error) if rootless && error.is_permission() && !limits_anything(linux) => Ok(Place::Here),

@@ -73,6 +73,9 @@ impl From<linux::cgroup::Error> for Error {
             linux::cgroup::Error::Invalid(_)
             | linux::cgroup::Error::InvalidPath(_)
             | linux::cgroup::Error::Devices(_) => Error::Invalid(error.to_string()),
+            linux::cgroup::Error::Occupied(_) | linux::cgroup::Error::Frozen => {
+                Error::State(error.to_string())
+            }
             linux::cgroup::Error::Unsupported(_) => Error::NotImplemented(error.to_string()),
             _ => Error::Failed(error.to_string()),
         }

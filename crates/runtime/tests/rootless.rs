@@ -50,7 +50,15 @@ impl Home {
         let mut command = Command::new(self.path().join("wharf-runtime"));
         command.args(["--root", "state"]).args(args).current_dir(self.path());
         command.uid(self.user).gid(self.user).stdin(Stdio::null());
-        told(&command.output().unwrap())
+        loop {
+            match command.output() {
+                // Another test has forked while the copy was being written, and its child still holds it open.
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                output => return told(&output.unwrap()),
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use types::spec::DeviceRule;
 
-use super::file::{read, write};
+use super::file::{read, write, write_each};
 use super::{Moment, Result};
 use crate::bpf_device;
 
@@ -167,14 +167,15 @@ pub(super) fn set_v1(directory: &Path, rules: &[DeviceRule], moment: Moment) -> 
     }
     // In the order of the rules: the kernel lists them as they came.
     let mut new = wanted.exceptions;
+    let mut lines = Vec::new();
     for (device, _) in rules.iter().filter_map(|rule| parse(rule).ok().flatten()) {
         let Some(bits) = new.remove(&device) else { continue };
         let bits = bits & !known.get(&device).copied().unwrap_or(0);
         if bits != 0 {
-            write(directory, differ, &line(&device, bits))?;
+            lines.push(line(&device, bits));
         }
     }
-    Ok(())
+    if lines.is_empty() { Ok(()) } else { write_each(directory, differ, lines) }
 }
 
 pub(super) fn set_v2(directory: &Path, rules: &[DeviceRule], moment: Moment) -> Result<()> {

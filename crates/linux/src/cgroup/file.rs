@@ -27,10 +27,28 @@ pub(super) fn join_optional(root: &Path, path: Option<&String>) -> Result<PathBu
 }
 
 pub(super) fn write(directory: &Path, name: &str, value: &str) -> Result<()> {
+    write_each(directory, name, [value])
+}
+
+/// Writes several values to one file, each by itself.
+pub(super) fn write_each<S: AsRef<str>>(
+    directory: &Path,
+    name: &str,
+    values: impl IntoIterator<Item = S>,
+) -> Result<()> {
     let path = directory.join(name);
-    let result =
-        std::fs::OpenOptions::new().write(true).open(&path).and_then(|mut f| f.write_all(value.as_bytes()));
-    result.map_err(|source| error(format!("write {value:?} to"), &path, source))
+    let opened = std::fs::OpenOptions::new().write(true).open(&path);
+    let mut values = values.into_iter();
+    let mut file = opened.map_err(|source| {
+        let value = values.next().map_or_else(String::new, |value| value.as_ref().to_owned());
+        error(format!("write {value:?} to"), &path, source)
+    })?;
+    for value in values {
+        let value = value.as_ref();
+        file.write_all(value.as_bytes())
+            .map_err(|source| error(format!("write {value:?} to"), &path, source))?;
+    }
+    Ok(())
 }
 
 /// As [`write`], but a host without the file is no failure: `false` then.
@@ -44,10 +62,25 @@ pub(super) fn write_if_present(directory: &Path, name: &str, value: &str) -> Res
 
 pub(super) fn read(directory: &Path, name: &str) -> Result<String> {
     let path = directory.join(name);
-    let mut text = String::new();
-    let result = std::fs::File::open(&path).and_then(|mut f| f.read_to_string(&mut text));
-    result.map_err(|source| error("read", &path, source))?;
-    Ok(text)
+    read_whole(&path).map_err(|source| error("read", &path, source))
+}
+
+/// A file whose size the kernel does not tell, such as all of these: read in one piece mostly, instead of feeling one's way.
+pub(super) fn read_whole(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut bytes = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        match file.read(&mut bytes[length..])? {
+            0 => break,
+            read => length += read,
+        }
+        if length == bytes.len() {
+            bytes.resize(length * 2, 0);
+        }
+    }
+    bytes.truncate(length);
+    String::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData.into())
 }
 
 /// A file with one number; `max` is the largest one, an absent file `None`.

@@ -46,7 +46,7 @@ impl Hierarchies {
 pub fn hierarchies() -> &'static Hierarchies {
     static FOUND: OnceLock<Hierarchies> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let mounts = super::file::read_whole(Path::new("/proc/self/mounts")).unwrap_or_default();
         parse_mounts(&mounts)
     })
 }
@@ -113,7 +113,7 @@ pub(super) struct Membership {
 
 pub(super) fn own_membership() -> Result<Membership> {
     let path = Path::new("/proc/self/cgroup");
-    let text = std::fs::read_to_string(path).map_err(|source| super::file::error("read", path, source))?;
+    let text = super::file::read_whole(path).map_err(|source| super::file::error("read", path, source))?;
     Ok(parse_membership(&text))
 }
 

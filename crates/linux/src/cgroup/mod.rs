@@ -68,6 +68,12 @@ pub enum Error {
     /// Device rules.
     #[error("cgroup: {0}")]
     Devices(#[from] DeviceError),
+    /// Processes of others.
+    #[error("container's cgroup is not empty: {0} process(es) found")]
+    Occupied(usize),
+    /// Stopped by someone else.
+    #[error("container's cgroup unexpectedly frozen")]
+    Frozen,
     /// systemd, or the way to it.
     #[error("{0}")]
     Systemd(#[from] crate::dbus::Error),
@@ -109,7 +115,7 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes the cgroup at `path` and sets `resources`. An existing one is taken over.
+    /// Makes the cgroup at `path` and sets `resources`. An existing one is taken over, if there are no processes in it.
     ///
     /// An absolute path starts at each hierarchy's mount point, a relative one at the caller's own cgroup (v1) or beside it
     /// (v2). On failure
@@ -126,15 +132,43 @@ impl Cgroup {
 
     fn create_unlimited(path: &str) -> Result<Self> {
         let mut cgroup = Self::locate(path)?;
-        for directory in cgroup.v1.values() {
-            v1::create(directory)?;
+        let mut made = Vec::new();
+        let done = cgroup.make_directories(&mut made).and_then(|()| cgroup.open_descriptor());
+        if let Err(error) = done {
+            for directory in made {
+                // Empty as it was made; the first error is the one to tell.
+                let _ = std::fs::remove_dir(directory);
+            }
+            return Err(error);
         }
-        if let Some(directory) = &cgroup.v2 {
-            let root = hierarchies().v2.as_deref().ok_or(Error::NotMounted)?;
-            v2::create(root, directory)?;
-        }
-        cgroup.open_descriptor()?;
         Ok(cgroup)
+    }
+
+    fn make_directories(&self, made: &mut Vec<PathBuf>) -> Result<()> {
+        let mut existed = false;
+        let mut note = |directory: &PathBuf, there: bool| {
+            existed |= there;
+            if !there {
+                made.push(directory.clone());
+            }
+        };
+        for (name, directory) in &self.v1 {
+            note(directory, v1::create(name, directory)?);
+        }
+        if let Some(directory) = &self.v2 {
+            let root = hierarchies().v2.as_deref().ok_or(Error::NotMounted)?;
+            note(directory, v2::create(root, directory, self.v1.is_empty())?);
+        }
+        if !existed {
+            return Ok(());
+        }
+        // Whoever is in there would get the container's limits, and die with it.
+        let others = self.pids()?.len();
+        if others > 0 {
+            return Err(Error::Occupied(others));
+        }
+        // What is born there would stop at its first step, and its creator would wait for ever.
+        if self.is_frozen().unwrap_or(false) { Err(Error::Frozen) } else { Ok(()) }
     }
 
     /// Finds the cgroup at `path` again, or that of a unit of systemd's named as [`Unit::of_path`] has it. Fails when it is gone

@@ -9,20 +9,23 @@ use types::spec::{BlockIo, Cpu, Memory, Resources, ThrottleDevice};
 use super::file::{errno, error, read, read_number, write, write_if_present};
 use super::{Error, Moment, Result, WAIT_MAX, devices};
 
-/// Makes `directory` and what is missing above it.
-pub(super) fn create(directory: &Path) -> Result<()> {
-    match std::fs::create_dir(directory) {
-        Ok(()) => {}
-        Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => {}
+/// Makes `directory` of the hierarchy `name`, and what is missing above it. Whether it was there already.
+pub(super) fn create(name: &str, directory: &Path) -> Result<bool> {
+    let existed = match std::fs::create_dir(directory) {
+        Ok(()) => false,
+        Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => true,
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
             let parent =
                 directory.parent().ok_or_else(|| Error::InvalidPath(directory.display().to_string()))?;
-            create(parent)?;
-            return create(directory);
+            create(name, parent)?;
+            return create(name, directory);
         }
         Err(source) => return Err(error("create", directory, source)),
+    };
+    if name.split(',').any(|controller| controller == "cpuset") {
+        inherit_cpuset(directory)?;
     }
-    inherit_cpuset(directory)
+    Ok(existed)
 }
 
 /// A new cpuset has no processors and no memory, and nothing can join it so: it gets its parent's.

@@ -9,21 +9,24 @@ use super::convert::{cpu_weight, io_weight, number_or_max, swap_limit};
 use super::file::{error, read, read_key, read_number, write, write_if_present};
 use super::{Error, Moment, Result, WAIT_MAX, devices};
 
-/// Makes `directory` below `root` and what is missing above it, and hands every controller down to it.
-pub(super) fn create(root: &Path, directory: &Path) -> Result<()> {
+/// Makes `directory` below `root` and what is missing above it, and hands every controller down to it where they are `limited`
+/// here. Whether it was there already.
+pub(super) fn create(root: &Path, directory: &Path, limited: bool) -> Result<bool> {
     let below =
         directory.strip_prefix(root).map_err(|_| Error::InvalidPath(directory.display().to_string()))?;
-    let mut at = root.to_owned();
+    let (mut at, mut existed) = (root.to_owned(), true);
     for component in below.components() {
-        delegate(&at)?;
-        at.push(component);
-        match std::fs::create_dir(&at) {
-            Ok(()) => {}
-            Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(error("create", &at, source)),
+        if limited {
+            delegate(&at)?;
         }
+        at.push(component);
+        existed = match std::fs::create_dir(&at) {
+            Ok(()) => false,
+            Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => true,
+            Err(source) => return Err(error("create", &at, source)),
+        };
     }
-    Ok(())
+    Ok(existed)
 }
 
 /// Lets the children of `directory` use each controller that it has itself.

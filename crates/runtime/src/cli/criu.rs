@@ -106,7 +106,7 @@ pub(super) fn checkpoint(global: &Global, mut args: Args) -> Outcome {
         return Err(Error::State(format!("Container cannot be checkpointed in {status} state")));
     }
     refuse_terminal(&container.record.spec)?;
-    installed()?;
+    let version = installed()?;
     let images = flags.images()?;
     make_directory(&images)?;
     if let Some(parent) = &flags.parent_path {
@@ -116,7 +116,7 @@ pub(super) fn checkpoint(global: &Global, mut args: Args) -> Outcome {
         write_descriptors(&images, container.record.init_process_pid)?;
     }
     let mut command = Command::new("criu");
-    command.args(dump(&container, &flags, &images)?);
+    command.args(dump(&container, &flags, &images)?).args(network_lock(&flags, version));
     run(command, flags.work_path.as_deref().unwrap_or(&images), "dump.log")?;
     if !flags.leave_running && !flags.pre_dump {
         manage::destroy(global, &container)?;
@@ -142,16 +142,42 @@ fn refuse_terminal(spec: &RuntimeSpec) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether there is a criu that runs.
-fn installed() -> Result<(), Error> {
-    let output = Command::new("criu").arg("--version").output();
-    match output {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(Error::Failed(format!("criu --version: {}", output.status))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::NotImplemented(
-            "checkpoint and restore need the program criu, which is not in $PATH".into(),
-        )),
-        Err(error) => Err(error).doing(|| "run criu".into()),
+/// The version of the criu that is installed.
+fn installed() -> Result<(u32, u32), Error> {
+    let output = match Command::new("criu").arg("--version").output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::NotImplemented(
+                "checkpoint and restore need the program criu, which is not in $PATH".into(),
+            ));
+        }
+        other => other.doing(|| "run criu".into())?,
+    };
+    if !output.status.success() {
+        return Err(Error::Failed(format!("criu --version: {}", output.status)));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    version(&text).ok_or_else(|| Error::Failed(format!("criu --version says {:?}", text.trim_end())))
+}
+
+/// `Version: 3.17.1`
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.lines().find_map(|line| line.strip_prefix("Version: "))?.split('.');
+    Some((numbers.next()?.trim().parse().ok()?, numbers.next()?.trim().parse().ok()?))
+}
+
+/// How criu keeps packets away meanwhile. Without connections to keep there are none to be kept away; older versions do it all the
+/// same, by programs of iptables or by nftables alone.
+fn network_lock(flags: &Flags, version: (u32, u32)) -> Option<&'static str> {
+    let has_iptables = || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|directory| directory.join("iptables-restore").exists())
+    };
+    match version {
+        (3, 18..) | (4.., _) if !flags.same.iter().any(|option| option == "--tcp-established") => {
+            Some("--network-lock=skip")
+        }
+        (3, 17) if !has_iptables() => Some("--network-lock=nftables"),
+        _ => None,
     }
 }
 
@@ -322,6 +348,18 @@ mod tests {
         ] {
             assert_eq!(page_server(text).unwrap_err().to_string(), why, "{text}");
         }
+    }
+
+    #[test]
+    fn the_network_is_locked_as_the_version_can() {
+        assert_eq!(version("Version: 3.17.1\nGitID: x\n"), Some((3, 17)));
+        assert_eq!(version("Version: 4.0\n"), Some((4, 0)));
+        assert_eq!(version("criu"), None);
+        let flags = Flags::default();
+        assert_eq!(network_lock(&flags, (4, 0)), Some("--network-lock=skip"));
+        assert_eq!(network_lock(&flags, (3, 16)), None);
+        let connected = Flags { same: vec!["--tcp-established".into()], ..Flags::default() };
+        assert_eq!(network_lock(&connected, (4, 0)), None);
     }
 
     #[test]

@@ -71,14 +71,27 @@ fn wire(fds: [BorrowedFd<'_>; 3]) -> Result<(), Error> {
     rustix::stdio::dup2_stderr(source(2)).doing(what)
 }
 
-/// Gives the user the standard descriptors, so that it can open `/dev/stdout` again. Those shared with everybody (the null
-/// device) and those that refuse stay as they are.
+/// The container's own null device, if `/dev/null` is that.
+fn own_null() -> Option<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let null = rustix::fs::open("/dev/null", flags, Mode::empty()).ok()?;
+    is_char_device(null.as_fd(), 1, 3).unwrap_or(false).then_some(null)
+}
+
+/// Gives the user the standard descriptors, so that it can open `/dev/stdout` again. Those that refuse stay as they are. The
+/// host's null device becomes the container's: that is one file of the host less to hold, and a checkpoint could not keep it.
 pub(super) fn give_stdio_to(uid: u32) -> Result<(), Error> {
     let fds = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-    for fd in fds {
+    let mut null = None;
+    for (number, fd) in fds.into_iter().enumerate() {
         let Ok(stat) = rustix::fs::fstat(fd) else { continue };
         let kind = FileType::from_raw_mode(stat.st_mode);
         let shared = kind == FileType::CharacterDevice && stat.st_rdev == rustix::fs::makedev(1, 3);
+        if shared && let Some(null) = null.get_or_insert_with(own_null) {
+            let put =
+                [rustix::stdio::dup2_stdin, rustix::stdio::dup2_stdout, rustix::stdio::dup2_stderr][number];
+            put(&*null).doing(|| "set standard descriptors".into())?;
+        }
         if stat.st_uid == uid || shared {
             continue;
         }

@@ -229,12 +229,12 @@ impl Cgroup {
     /// What systemd has not made, and where it has not put the process: hierarchies and controllers that it does not know.
     fn take_over(&mut self, pid: i32) -> Result<()> {
         let text = pid.to_string();
-        for (_, directory) in self.v1.iter().filter(|(name, _)| *name != "name=systemd") {
-            v1::create(directory)?;
+        for (name, directory) in self.v1.iter().filter(|(name, _)| *name != "name=systemd") {
+            v1::create(name, directory)?;
             file::write(directory, "cgroup.procs", &text)?;
         }
         if let (Some(directory), Some(root)) = (&self.v2, &hierarchies().v2) {
-            match v2::create(root, directory) {
+            match v2::create(root, directory, self.v1.is_empty()) {
                 Err(error) if !error.is_permission() => return Err(error),
                 _ => {}
             }

@@ -13,7 +13,8 @@ use rustix::mount::MountPropagationFlags;
 use types::spec::{Linux, Mount, NamespaceKind, RuntimeSpec, Status};
 
 use super::{
-    DESCRIPTORS, EXTERNAL, Flags, common, external_mounts, failure, installed, is_bind, refuse_terminal,
+    DESCRIPTORS, EXTERNAL, Flags, common, external_mounts, failure, installed, is_bind, network_lock,
+    refuse_terminal,
 };
 use crate::cli::args::{Args, unknown};
 use crate::cli::container::{Container, Record, directory, read_spec, start_time};
@@ -75,7 +76,7 @@ pub(in crate::cli) fn restore(global: &Global, mut args: Args) -> Outcome {
     wanted.bundle = std::fs::canonicalize(bundle).doing(|| format!("open bundle {}", bundle.display()))?;
     let spec = read_spec(&wanted.bundle)?;
     validate(&spec, global)?;
-    installed()?;
+    let version = installed()?;
 
     let dir = directory(global, &id)?;
     std::fs::create_dir_all(&global.root).doing(|| format!("make {}", global.root.display()))?;
@@ -86,7 +87,7 @@ pub(in crate::cli) fn restore(global: &Global, mut args: Args) -> Outcome {
         other => other.doing(|| format!("make {}", dir.display()))?,
     }
     let signals = if wanted.detach { None } else { Some(foreground::signals()?) };
-    let (running, container) = restore_in(&wanted, &id, spec, dir.clone()).inspect_err(|_| {
+    let (running, container) = restore_in(&wanted, &id, spec, dir.clone(), version).inspect_err(|_| {
         let _ = std::fs::remove_dir_all(&dir);
     })?;
     let Some(signals) = signals else { return Ok(0) };
@@ -113,11 +114,12 @@ fn restore_in(
     id: &str,
     spec: RuntimeSpec,
     dir: PathBuf,
+    version: (u32, u32),
 ) -> Result<(Running, Container), Error> {
     let none = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&none);
     let cgroup = Cgroup::create(&cgroup_path(&spec, id), &resources(linux))?;
-    let restored = restore_processes(wanted, &spec, linux, &dir, &cgroup);
+    let restored = restore_processes(wanted, &spec, linux, &dir, &cgroup, version);
     let (pid, pidfd) = restored.inspect_err(|_| {
         // The first error is the one to tell.
         let _ = cgroup.remove();
@@ -166,6 +168,7 @@ fn restore_processes(
     linux: &Linux,
     dir: &Path,
     cgroup: &Cgroup,
+    version: (u32, u32),
 ) -> Result<(i32, OwnedFd), Error> {
     let images = wanted.flags.images()?;
     let root = dir.join("criu-root");
@@ -176,6 +179,7 @@ fn restore_processes(
     list.extend(restore_options(&wanted.flags, spec, &images, &root));
     list.extend(["--pidfile".to_owned(), dir.join(PID_FILE).to_string_lossy().into_owned()]);
     list.extend(cgroup_roots(cgroup));
+    list.extend(network_lock(&wanted.flags, version).map(str::to_owned));
     for (inside, source) in external_mounts(spec, linux, &cgroup.paths()) {
         list.extend(["--external".to_owned(), format!("mnt[{inside}]:{}", source.display())]);
     }

@@ -12,6 +12,7 @@ mod faults;
 mod http;
 mod images;
 mod networks;
+mod networks_more;
 mod parity;
 mod push;
 mod registry;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use rustix::fs::{Gid, Mode};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -26,7 +26,8 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// The first byte of a TLS connection (RFC 8446, section 5.1: a record of the handshake).
 const HANDSHAKE_RECORD: u8 = 22;
 /// What somebody who speaks plain HTTP to an encrypted port is told: Go's answer.
-const PLAIN_TO_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+const PLAIN_TO_TLS: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// Connections the kernel holds until we accept them.
 const BACKLOG: i32 = 1024;
 
@@ -98,7 +99,9 @@ pub(crate) async fn shake_hands(
         }
         acceptor.accept(stream).await
     };
-    tokio::time::timeout(HANDSHAKE_PATIENCE, shaken).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    tokio::time::timeout(HANDSHAKE_PATIENCE, shaken)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// A socket's file, to be removed if it is still the one we made.

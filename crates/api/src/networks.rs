@@ -78,6 +78,28 @@ pub(crate) async fn disconnect(mut call: Call) -> Result {
     Ok(reply::empty(StatusCode::OK))
 }
 
+/// `GET /wharf/networks/explain/{id}`, where the name is `PORT[/PROTOCOL]`.
+pub(crate) async fn explain(call: Call) -> Result {
+    let found = call.parts.networks.explain(&call.name).await?;
+    let publications = found.into_iter().map(|of| body::Publication {
+        container: of.container,
+        network: of.network,
+        host_ip: of.port.host_ip.to_string(),
+        host_port: of.port.host_port,
+        container_port: of.port.container_port,
+        protocol: of.port.protocol.to_string(),
+        reach: of
+            .reach
+            .into_iter()
+            .map(|r| body::Reach { from: r.from.to_owned(), answer: r.answer.to_owned(), why: r.why })
+            .collect(),
+    });
+    reply::json(&body::PortExplained {
+        policy: call.parts.networks.publish_policy().to_owned(),
+        publications: publications.collect(),
+    })
+}
+
 /// `POST /networks/prune`
 pub(crate) async fn prune(call: Call) -> Result {
     let pruned = call.parts.networks.prune(&call.query.filters()?).await?;

@@ -15,6 +15,8 @@ pub struct HostsFile<'a> {
     pub addresses: &'a [IpAddr],
     /// `--add-host`, each `name:address` (or `name=address`), where the address may be `host-gateway`.
     pub extra_hosts: &'a [String],
+    /// Linked containers: an address and all names.
+    pub links: &'a [(IpAddr, String)],
     /// What `host-gateway` stands for: the bridge's gateway or `host-gateway-ip`.
     pub host_gateway: Option<IpAddr>,
     /// Kernel or network without IPv6: the IPv6 lines are left out.
@@ -61,6 +63,9 @@ pub fn hosts_file(want: &HostsFile<'_>) -> Result<String> {
             let address = address.trim_start_matches('[').trim_end_matches(']');
             put(address, name);
         }
+    }
+    for (address, names) in want.links {
+        put(&address.to_string(), names);
     }
     let names = own_names(want.hostname, want.domainname);
     for address in want.addresses {

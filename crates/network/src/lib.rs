@@ -46,5 +46,5 @@ pub use namespace::{Sandbox, namespace_of, same_namespace};
 pub use network::{BridgeOptions, Driver, GatewayMode, IpvlanFlag, IpvlanMode, MacvlanMode, Network, Pool};
 pub use networks::{Explanation, Networks, Publication, Reach};
 pub use port::parse::{parse_exposed, port_requests};
-pub use relay::{NameRecord, RELAY_NAME, Relay, relay_main};
+pub use relay::{NameRecord, RELAY_NAME, Relay, Scope, relay_main};
 pub use resolv_conf::{DnsOptions, host_resolv_conf, host_servers, internal_resolv_conf, resolv_conf};

@@ -144,6 +144,36 @@ pub struct NetworkDisconnect {
     pub force: bool,
 }
 
+/// `GET /wharf/networks/explain/{id}`: not Docker's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PortExplained {
+    pub policy: String,
+    pub publications: Vec<Publication>,
+}
+
+/// A container's port at an address of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Publication {
+    pub container: String,
+    pub network: String,
+    pub host_ip: String,
+    pub host_port: u16,
+    pub container_port: u16,
+    pub protocol: String,
+    pub reach: Vec<Reach>,
+}
+
+/// Some clients, and whether they reach a port: `yes`, `no` or `depends`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Reach {
+    pub from: String,
+    pub answer: String,
+    pub why: String,
+}
+
 /// `POST /networks/prune`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -5,6 +5,7 @@ mod cp;
 mod create;
 mod events;
 mod exec;
+mod explain;
 mod images;
 mod inspect;
 mod lifecycle;

@@ -4,8 +4,8 @@ use super::contexts::CONTEXT;
 use super::cp::CP;
 use super::registries::{LOGIN, LOGOUT, PUSH};
 use super::{
-    create, events, exec, images, inspect, lifecycle, logs, misc, prune, ps, pull, run, usage, version,
-    volumes,
+    create, events, exec, explain, images, inspect, lifecycle, logs, misc, prune, ps, pull, run, usage,
+    version, volumes,
 };
 use crate::flags::{Action, Args, Command, Flag, Kind, flag};
 use crate::tables;
@@ -365,6 +365,13 @@ static NETWORK_DISCONNECT: Command = Command::new(
 )
 .flags(tables::network::NETWORK_DISCONNECT)
 .args(Args::Exactly(2));
+static NETWORK_EXPLAIN: Command = Command::new(
+    "explain",
+    "PORT[/PROTOCOL]",
+    "Tell who can reach a published port, and why",
+    Action::Run(explain::run),
+)
+.args(Args::Exactly(1));
 static NETWORK_INSPECT: Command = Command::new(
     "inspect",
     "[OPTIONS] NETWORK [NETWORK...]",
@@ -483,6 +490,7 @@ static NETWORK: Command = Command::new(
         &NETWORK_CONNECT,
         &NETWORK_CREATE,
         &NETWORK_DISCONNECT,
+        &NETWORK_EXPLAIN,
         &NETWORK_INSPECT,
         &NETWORK_LS,
         &NETWORK_PRUNE,

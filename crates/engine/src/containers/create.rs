@@ -14,7 +14,7 @@ use super::record::{MountRecord, Record};
 use super::request::CreateRequest;
 use super::state::{Exit, State};
 use super::view::Created;
-use super::{Containers, Shared, driver, merge, name, security, validate};
+use super::{Containers, Shared, driver, links, merge, name, security, validate};
 use crate::images::ResolvedImage;
 use crate::volumes::VolumeRequest;
 use crate::{Timestamp, blocking, random};
@@ -50,13 +50,7 @@ impl Containers {
         let reserved = Reserved { shared, name: name.clone(), id: id.clone(), kept: false };
         security::parse(host_config.security_opt.as_deref().unwrap_or_default())?;
         let inherited = volumes_from(shared, &host_config)?;
-        for link in host_config.links.iter().flatten() {
-            let linked = link.split(':').next().unwrap_or_default();
-            let found = shared.table().find(linked);
-            found.map_err(|error| {
-                Error::invalid(format!("could not get container for {linked}: {}", error.message))
-            })?;
-        }
+        links::keep(shared, &mut host_config)?;
         let mounts = mounts::collect(
             inherited,
             host_config.binds.as_deref().unwrap_or_default(),

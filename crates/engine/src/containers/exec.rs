@@ -13,7 +13,7 @@ use super::record::Record;
 use super::request::{ExecCreateRequest, ExecStartRequest};
 use super::state::Status;
 use super::view::{Attached, ExecDetails};
-use super::{Containers, Shared, capabilities, driver, logs, mounts, security, spec, start};
+use super::{Containers, Shared, capabilities, driver, links, logs, mounts, security, spec, start};
 use crate::error::{no_such_exec, not_running};
 use crate::{blocking, random};
 
@@ -384,7 +384,7 @@ fn process(
         container_caps(shared, record)?
     };
     let options = security::parse(host.security_opt.as_deref().unwrap_or_default())?;
-    let mut env = spec::environment(record);
+    let mut env = spec::environment(record, &links::environment(shared, record));
     if request.tty && !env.iter().any(|v| v.starts_with("TERM=")) {
         env.push("TERM=xterm".to_owned());
     }

@@ -81,6 +81,7 @@ pub(crate) fn write(shared: &Shared, record: &Record, attached: &[Endpoint]) -> 
         domainname: &config.domainname,
         addresses: &addresses,
         extra_hosts,
+        links: &super::links::hosts(shared, record),
         host_gateway: shared.networks.driver().bridge().pools.first().and_then(|pool| pool.gateway),
         no_ipv6: false,
     };

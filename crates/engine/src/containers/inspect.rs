@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use types::config::PortBinding;
+use types::config::{HostConfig, PortBinding};
 use types::{Error, Result};
 
 use super::record::Record;
@@ -54,7 +54,10 @@ impl Containers {
             restart_count: record.restart_count,
             exec_ids: self.0.execs.of(id),
             config: record.config.clone(),
-            host_config: record.host_config.clone(),
+            host_config: HostConfig {
+                links: super::links::shown(&self.0, &record),
+                ..record.host_config.clone()
+            },
             graph_driver,
             size,
             mounts: record.mounts.iter().map(|m| m.point.clone()).collect(),

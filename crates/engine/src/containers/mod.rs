@@ -18,6 +18,7 @@ mod health;
 mod host;
 mod inspect;
 mod kill;
+mod links;
 mod list;
 mod log_attrs;
 mod logs;

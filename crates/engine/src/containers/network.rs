@@ -3,15 +3,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
-use network::{Endpoint, JoinRequest, NameRecord, PortRequest, Sandbox};
+use network::{Endpoint, JoinRequest, NameRecord, PortRequest, Sandbox, Scope};
 use types::config::EndpointRequest;
 use types::{ContainerId, Error, Result};
 
 use super::record::Record;
-use super::{Containers, Request, Shared, ask, files};
+use super::{Containers, Request, Shared, ask, files, links};
 use crate::networks::{NetworkMember, options};
 
 /// A container's network before its process exists.
@@ -270,11 +269,11 @@ pub(crate) fn has_names(shared: &Shared, endpoint: &Endpoint) -> bool {
 
 /// Gives a container a name server, if one of its networks has names, and others its names.
 fn serve_names(shared: &Shared, record: &Record, sandbox: &Sandbox, attached: &[Endpoint]) -> Result<()> {
-    let (networks, servers) = scope(shared, record, attached);
-    if networks.is_empty() {
+    let scope = scope(shared, record, attached);
+    if scope.networks.is_empty() {
         return Ok(());
     }
-    shared.networks.relay().serve(record.id.as_str(), sandbox, networks, servers)?;
+    shared.networks.relay().serve(record.id.as_str(), sandbox, scope)?;
     name_records(shared, record, attached).into_iter().try_for_each(|of| shared.networks.relay().put(of))?;
     Ok(())
 }
@@ -282,8 +281,7 @@ fn serve_names(shared: &Shared, record: &Record, sandbox: &Sandbox, attached: &[
 /// Tells the name server what has changed for a running container: its networks or its names.
 pub(crate) fn announce(shared: &Shared, record: &Record) -> Result<()> {
     let relay = shared.networks.relay();
-    let (networks, servers) = scope(shared, record, &record.attached);
-    relay.change(record.id.as_str(), networks, servers)?;
+    relay.change(record.id.as_str(), scope(shared, record, &record.attached))?;
     name_records(shared, record, &record.attached).into_iter().try_for_each(|of| relay.put(of))?;
     Ok(())
 }
@@ -299,9 +297,9 @@ pub(crate) fn restore_names<'a>(
     for record in records {
         attached.extend(record.attached.clone());
         let Some(run) = record.state.run() else { continue };
-        let (networks, servers) = scope(shared, record, &record.attached);
-        if !networks.is_empty() {
-            served.push((record.id.to_string(), run.pid, networks, servers));
+        let scope = scope(shared, record, &record.attached);
+        if !scope.networks.is_empty() {
+            served.push((record.id.to_string(), run.pid, scope));
             names.extend(name_records(shared, record, &record.attached));
         }
     }
@@ -310,16 +308,18 @@ pub(crate) fn restore_names<'a>(
 }
 
 /// The networks whose names a container sees, and who answers it the rest: nobody if no network leads out.
-fn scope(shared: &Shared, record: &Record, attached: &[Endpoint]) -> (Vec<String>, Vec<IpAddr>) {
+fn scope(shared: &Shared, record: &Record, attached: &[Endpoint]) -> Scope {
     let with_names = attached.iter().filter(|endpoint| has_names(shared, endpoint));
     let networks = with_names.map(|endpoint| endpoint.network.clone()).collect();
-    if attached.iter().all(|endpoint| endpoint.internal) {
-        return (networks, Vec::new());
-    }
-    match files::name_servers(shared, record) {
-        Ok(servers) if !servers.is_empty() => (networks, servers),
-        _ => (networks, network::host_servers()),
-    }
+    let servers = if attached.iter().all(|endpoint| endpoint.internal) {
+        Vec::new()
+    } else {
+        match files::name_servers(shared, record) {
+            Ok(servers) if !servers.is_empty() => servers,
+            _ => network::host_servers(),
+        }
+    };
+    Scope { networks, servers, links: links::aliases(shared, record, attached) }
 }
 
 fn name_records(shared: &Shared, record: &Record, attached: &[Endpoint]) -> Vec<NameRecord> {

@@ -52,6 +52,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(crate) struct Input<'a> {
     /// The container.
     pub(crate) record: &'a Record,
+    /// Variables that tell of linked containers.
+    pub(crate) linked: &'a [String],
     /// The daemon's settings.
     pub(crate) settings: &'a Settings,
     /// Directory on which the root file system is mounted, in the container's own mount namespace.
@@ -127,7 +129,7 @@ pub(crate) fn build(input: &Input<'_>) -> Result<RuntimeSpec> {
             .then(|| ConsoleSize { height: u64::from(height), width: u64::from(width) }),
         user: User::default(),
         args: words,
-        env: environment(record),
+        env: environment(record, input.linked),
         cwd: if config.working_dir.is_empty() { "/".to_owned() } else { clean(&config.working_dir) },
         capabilities: Some(Capabilities {
             bounding: caps.clone(),
@@ -193,12 +195,13 @@ fn says_no_new_privileges(host: &HostConfig) -> bool {
     host.security_opt.iter().flatten().any(|o| o.starts_with("no-new-privileges"))
 }
 
-/// Docker's own variables, replaced by the container's.
-pub(crate) fn environment(record: &Record) -> Vec<String> {
+/// Docker's own variables and those of links, replaced by the container's.
+pub(crate) fn environment(record: &Record, linked: &[String]) -> Vec<String> {
     let mut env = vec![format!("PATH={DEFAULT_PATH}"), format!("HOSTNAME={}", record.config.hostname)];
     if record.config.tty {
         env.push("TERM=xterm".to_owned());
     }
+    env.extend_from_slice(linked);
     merge_env(&mut env, record.config.env.as_deref().unwrap_or_default());
     env
 }

@@ -15,7 +15,7 @@ use super::record::{MountRecord, Record};
 use super::spec::{self, Input, Joins, ResolvedMount};
 use super::state::Run;
 use super::{
-    Containers, Request, Shared, ask, devices, files, log_attrs, network, seccomp, security, signal,
+    Containers, Request, Shared, ask, devices, files, links, log_attrs, network, seccomp, security, signal,
 };
 use crate::Timestamp;
 use crate::error::not_running;
@@ -85,6 +85,7 @@ pub(crate) fn start(
 ) -> Result<Started, Failed> {
     let id = &record.id;
     let (joins, shm) = joins(shared, record)?;
+    links::check(shared, record)?;
     let Entered { netns, attached, files_of } = network::enter(shared, record)?;
     let spawned = make_spawn(shared, record, (joins, &shm), &attached, &files_of).and_then(|spawn| {
         files::make_dir(&spawn.dir, 0o700)?;
@@ -234,8 +235,10 @@ fn make_spawn(
     let root = shared.rootfs();
     let cgroup = cgroup_path(shared, record);
     let hostname = if record.host_config.uts_mode == "host" { "" } else { record.config.hostname.as_str() };
+    let linked = links::environment(shared, record);
     let spec = spec::build(&Input {
         record,
+        linked: &linked,
         settings: &shared.settings,
         root: &root.to_string_lossy(),
         mounts: &mounts,

@@ -57,11 +57,6 @@ fn conflicts(config: &Config, host: &HostConfig) -> Result<()> {
         );
     }
     if joins.is_none() {
-        if has(&host.links) {
-            return Err(Error::not_implemented(
-                "legacy links are not implemented: use a network with aliases",
-            ));
-        }
         return Ok(());
     }
     let publishes = host.publish_all_ports || host.port_bindings.as_ref().is_some_and(|b| !b.is_empty());

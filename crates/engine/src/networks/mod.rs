@@ -5,6 +5,7 @@
 
 mod create;
 mod endpoint;
+mod explain;
 pub(crate) mod options;
 mod record;
 
@@ -16,6 +17,7 @@ use store::{RecordKind, Records, Store};
 use types::{ContainerId, Error, Result};
 
 pub use create::NetworkRequest;
+pub use explain::PortExplanation;
 use record::{Custom, Driver, Kept};
 
 use crate::error::no_such_network;

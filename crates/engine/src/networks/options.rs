@@ -152,8 +152,9 @@ pub(crate) fn endpoint_sysctls(options: &Options) -> Result<Vec<(String, String)
             };
             let (key, value) = assignment.split_once('=').ok_or_else(bad)?;
             match key.split('.').collect::<Vec<_>>()[..] {
-                ["net", family @ ("ipv4" | "ipv6" | "mpls"), kind, "IFNAME", name]
-                    if is_word(kind) && is_word(name) =>
+                // Docker's client makes all of it lower case.
+                ["net", family @ ("ipv4" | "ipv6" | "mpls"), kind, interface, name]
+                    if interface.eq_ignore_ascii_case("IFNAME") && is_word(kind) && is_word(name) =>
                 {
                     Ok((format!("{family}/{kind}/IFNAME/{name}"), value.to_owned()))
                 }

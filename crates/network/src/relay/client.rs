@@ -93,15 +93,8 @@ impl Relay {
     ///
     /// # Errors
     /// The relay cannot be started, or the namespace takes no sockets.
-    pub fn serve(
-        &self,
-        container: &str,
-        sandbox: &Sandbox,
-        networks: Vec<String>,
-        servers: Vec<IpAddr>,
-    ) -> Result<()> {
+    pub fn serve(&self, container: &str, sandbox: &Sandbox, scope: Scope) -> Result<()> {
         let (udp, tcp) = sockets::open(&sandbox.namespace.fd)?;
-        let scope = Scope { networks, servers };
         let mut state = self.state();
         state.containers.insert(container.to_owned(), (None, scope.clone()));
         let request = Request::Serve { container: container.to_owned(), scope };
@@ -135,10 +128,9 @@ impl Relay {
     ///
     /// # Errors
     /// The relay cannot be reached.
-    pub fn change(&self, container: &str, networks: Vec<String>, servers: Vec<IpAddr>) -> Result<()> {
+    pub fn change(&self, container: &str, scope: Scope) -> Result<()> {
         let mut state = self.state();
         let Some((_, known)) = state.containers.get_mut(container) else { return Ok(()) };
-        let scope = Scope { networks, servers };
         *known = scope.clone();
         self.tell(&mut state, &Request::Change { container: container.to_owned(), scope }, &[])
     }
@@ -200,19 +192,19 @@ impl Relay {
     }
 
     /// After a restart of the daemon: finds the relay again, or starts a new one, with these running containers (id,
-    /// process, networks, servers), names and published ports. What it has besides goes. Nothing to serve and no relay: nothing is started.
+    /// process, what they may ask), names and published ports. What it has besides goes. Nothing to serve and no relay: nothing is started.
     ///
     /// # Errors
     /// The relay cannot be started.
     pub fn restore(
         &self,
-        containers: Vec<(String, i32, Vec<String>, Vec<IpAddr>)>,
+        containers: Vec<(String, i32, Scope)>,
         names: Vec<NameRecord>,
         endpoints: &[Endpoint],
     ) -> Result<()> {
         let mut state = self.state();
-        for (id, pid, networks, servers) in containers {
-            state.containers.insert(id, (Some(pid), Scope { networks, servers }));
+        for (id, pid, scope) in containers {
+            state.containers.insert(id, (Some(pid), scope));
         }
         for NameRecord { endpoint, network, address, address6, names } in names {
             state.names.insert(endpoint, Entry { network, address, address6, names });

@@ -23,6 +23,7 @@ mod sockets;
 
 pub(crate) use client::Carried;
 pub use client::{NameRecord, Relay};
+pub use protocol::Scope;
 pub use server::relay_main;
 
 /// The first word of the relay's command line.

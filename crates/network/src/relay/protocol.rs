@@ -2,6 +2,7 @@
 //!
 //! Members may be added (with `#[serde(default)]`), never renamed: a newer daemon finds an older relay running.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -24,11 +25,14 @@ pub(super) struct Entry {
 
 /// What a container may ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Scope {
+pub struct Scope {
     /// Networks whose names it sees.
-    pub(super) networks: Vec<String>,
+    pub networks: Vec<String>,
     /// Who answers the rest; nobody if empty.
-    pub(super) servers: Vec<IpAddr>,
+    pub servers: Vec<IpAddr>,
+    /// Names that it alone knows others by (links), in lower case, and what those are called.
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -316,7 +316,11 @@ fn decide(query: &[u8], container: &Container, shared: &Shared, over_udp: bool) 
         Err(Refused::Code(code)) => return Verdict::Answer(message::refusal(query, code)),
     };
     let scope = lock(&container.scope).clone();
-    match lock(&shared.names).look_up(&scope.networks, &parsed) {
+    let mut asked = parsed.clone();
+    if let Some(linked) = scope.links.get(&asked.name) {
+        asked.name = linked.to_ascii_lowercase();
+    }
+    match lock(&shared.names).look_up(&scope.networks, &asked) {
         Some(records) => Verdict::Answer(message::answer(query, &parsed, &records, over_udp)),
         None if scope.servers.is_empty() => Verdict::Answer(message::refusal(query, message::SERVER_FAILURE)),
         None => match lock(&shared.cache).get(query, &scope.servers, Instant::now()) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::client::NameRecord;
 use super::forward::{read_framed, write_framed};
 use super::message::{self, TYPE_A};
-use super::{Relay, server};
+use super::{Relay, Scope, server};
 use crate::namespace::{Namespace, Sandbox, within};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,7 +54,13 @@ fn privileged_a_container_finds_names_of_its_networks_by_udp_and_tcp() {
 
     let sandbox = Sandbox { namespace: Namespace::new().unwrap() };
     let relay = Relay::new(dir.clone());
-    relay.serve("c1", &sandbox, vec!["front".to_owned()], Vec::new()).unwrap();
+    relay
+        .serve(
+            "c1",
+            &sandbox,
+            Scope { networks: vec!["front".to_owned()], servers: Vec::new(), ..Scope::default() },
+        )
+        .unwrap();
     let record = |endpoint: &str, network: &str, last, name: &str| NameRecord {
         endpoint: endpoint.to_owned(),
         network: network.to_owned(),
@@ -68,7 +74,16 @@ fn privileged_a_container_finds_names_of_its_networks_by_udp_and_tcp() {
         assert_eq!(ask(&sandbox, "web", over_udp), (0, Some([10, 0, 0, 2])));
         assert_eq!(ask(&sandbox, "db", over_udp), (message::SERVER_FAILURE, None), "not its network");
     }
-    relay.change("c1", vec!["front".to_owned(), "back".to_owned()], Vec::new()).unwrap();
+    relay
+        .change(
+            "c1",
+            Scope {
+                networks: vec!["front".to_owned(), "back".to_owned()],
+                servers: Vec::new(),
+                ..Scope::default()
+            },
+        )
+        .unwrap();
     assert_eq!(ask(&sandbox, "DB.back", true), (0, Some([10, 0, 0, 3])));
 
     // The daemon dies; its successor has forgotten nothing, and says what is still there.

@@ -26,6 +26,7 @@ fn spec_with<'a>(record: &'a Record, change: impl for<'b> FnOnce(&'b mut Input<'
     let none: &'static BTreeMap<String, (i64, i64)> = Box::leak(Box::default());
     let mut input = Input {
         record,
+        linked: &[],
         settings,
         root: "/run/r",
         mounts: &[],

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   reference --> image (config, manifest) --> layers --> blob        content/
-//!                                                `-----> snapshot     overlay/  --> Vec<Mount>
+//!                                                `-----> snapshot     erofs/    --> Vec<Mount>
 //!   container record --lease--> image, active snapshot, volume       volumes/
 //! ```
 //!

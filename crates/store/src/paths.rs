@@ -8,6 +8,9 @@
 //!   content/                           0700, an OCI image layout's `blobs` at heart
 //!     blobs/sha256/HEX                 finished blobs, read-only
 //!     ingest/KEY                       blobs that are being written
+//!   erofs/                             0710, the erofs snapshotter
+//!     N/layer.tar  N/index             a layer as it came, and what lies where in it and all below it
+//!     N/diff  N/work                   what a container wrote; empty beside a layer
 //!   overlay/                           0710, the overlay snapshotter
 //!     N/diff                           one tree per snapshot; N is a small number to keep mount options short
 //!     N/work                           overlayfs' scratch directory, active snapshots only

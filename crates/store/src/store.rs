@@ -20,7 +20,7 @@ use crate::{
 /// How to open a store.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The snapshotter by name, `overlay` or `copy`; by default the best one that works on this file system.
+    /// The snapshotter by name, `erofs`, `overlay` or `copy`; by default the best one that works on this file system.
     pub snapshotter: Option<String>,
 }
 

@@ -201,14 +201,21 @@ impl Layers {
         // 32 of 64 hexadecimal digits are 16 bytes.
         let uuid = u128::from_str_radix(&sha256(name.as_bytes()).hex()[..32], 16).unwrap_or_default();
         let unfinished = path.with_extension("new");
-        let file = File::create(&unfinished).at("creating", &unfinished)?;
+        let made = Self::write(&whole, &blocks, uuid.to_be_bytes(), &unfinished)
+            .and_then(|()| std::fs::rename(&unfinished, path).at("putting in place", path));
+        if made.is_err() {
+            // On a full disk it would be in the way. The first error is the one to tell.
+            let _ = std::fs::remove_file(&unfinished);
+        }
+        made
+    }
+
+    fn write(tree: &tree::Tree, blocks: &[u32], uuid: [u8; 16], path: &Path) -> Result<()> {
+        let file = File::create(path).at("creating", path)?;
         let mut out = BufWriter::with_capacity(BUFFER, &file);
-        write::write(&whole, &blocks, uuid.to_be_bytes(), &mut out)
-            .and_then(|()| out.flush())
-            .at("writing", &unfinished)?;
+        write::write(tree, blocks, uuid, &mut out).and_then(|()| out.flush()).at("writing", path)?;
         drop(out);
-        file.sync_data().at("flushing", &unfinished)?;
-        std::fs::rename(&unfinished, path).at("putting in place", path)
+        file.sync_data().at("flushing", path)
     }
 }
 

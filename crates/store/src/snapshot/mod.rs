@@ -198,13 +198,19 @@ pub(crate) fn open(
         (Some(wanted), _) => wanted,
         (None, Some(before)) => driver(before)?,
         (None, None) if probe::overlay(&paths.tmp()).is_err() => "copy",
-        (None, None) => "overlay",
+        (None, None) if probe::erofs(&paths.tmp()).is_err() => "overlay",
+        (None, None) => "erofs",
     };
     Ok(match chosen {
         "copy" => Box::new(copy::Copy::open(table("copy")?)),
         "overlay" => Box::new(overlay::Overlay::open(table("overlay")?)?),
         _ => {
-            probe::erofs(&paths.tmp())?;
+            // What worked once is not tried again at every start.
+            if before.is_none() {
+                probe::erofs(&paths.tmp()).map_err(|why| {
+                    Error::Unsupported(format!("storage driver erofs on this kernel and file system: {why}"))
+                })?;
+            }
             Box::new(erofs::Erofs::open(table("erofs")?)?)
         }
     })

@@ -74,6 +74,12 @@ if [ "$1" = test ]; then
     echo "installing: cargo-deny"
     cargo install --quiet --locked cargo-deny --root target/tools --target-dir target/tools/build
   fi
+  # Docker's Node SDK, where there is Node: its test says when it is skipped.
+  if command -v npm >/dev/null && [ ! -e target/tools/node/node_modules/dockerode ]; then
+    echo "installing: dockerode, Docker's Node SDK (into target/tools/node)"
+    mkdir -p target/tools/node
+    npm install --silent --no-audit --no-fund --prefix target/tools/node dockerode@4
+  fi
   # The Python SDK, as a second client that we did not write.
   if ! target/tools/python/bin/python -c 'import docker' 2>/dev/null; then
     echo "installing: Docker's Python SDK (into target/tools/python)"

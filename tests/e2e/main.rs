@@ -2,7 +2,7 @@
 //! socket, cgroup parent and network namespace, so tests run side by side and never meet; each fails when something
 //! of it is left behind.
 //!
-//! The clients are Docker's own command line and Python SDK, unmodified: if they fail, we are wrong.
+//! The clients are Docker's own command line and its Python and Node SDKs, unmodified: if they fail, we are wrong.
 
 mod bed;
 mod containers;

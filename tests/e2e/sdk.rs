@@ -1,4 +1,4 @@
-//! Docker's Python SDK, from its registry, unmodified.
+//! Clients that are libraries, from their registries, unmodified: Docker's Python SDK, dockerode for Node.
 
 use std::process::Command;
 
@@ -43,6 +43,21 @@ fn privileged_the_python_sdk_works() {
     assert!(python.exists(), "Docker's Python SDK is missing: scripts/needs.sh test installs it");
     let bed = Bed::new();
     let output = Command::new(python).args(["-c", SCRIPT, &bed.host()]).output().expect("run python");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(text.trim(), "fine", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn privileged_the_node_sdk_works() {
+    let modules = repository().join("target/tools/node/node_modules");
+    if !modules.join("dockerode").exists() {
+        eprintln!("skipped: dockerode is missing (scripts/needs.sh test installs it where there is npm)");
+        return;
+    }
+    let bed = Bed::new();
+    let mut command = Command::new("node");
+    command.arg(repository().join("tests/e2e/sdk.js")).arg(bed.socket()).env("NODE_PATH", modules);
+    let output = command.output().expect("run node");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(text.trim(), "fine", "{}", String::from_utf8_lossy(&output.stderr));
 }

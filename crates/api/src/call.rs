@@ -8,10 +8,11 @@ use hyper::upgrade::OnUpgrade;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
+use types::go_json::syntax_error;
 use types::{Error, Result};
 use wire::ApiVersion;
 
-use crate::go_json::{Body, conform, syntax_error};
+use crate::go_json::{Body, conform};
 use crate::query::Query;
 use crate::request_body::RequestBody;
 use crate::routes::Route;

@@ -6,6 +6,7 @@
 //! ```
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::containers::view::{Attached, LogStream};
@@ -28,6 +29,9 @@ use crate::request_body::RequestBody;
 const CHUNK: usize = 64 << 10;
 /// Bytes moved at once by a slow one.
 const CHUNK_MIN: usize = 4 << 10;
+
+/// How long a client that still sends may take to see that its stream has ended.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The content type of a stream, by version (`application/vnd.docker.multiplexed-stream` came with 1.42).
 pub(crate) fn content_type(version: wire::ApiVersion, tty: bool) -> HeaderValue {
@@ -150,18 +154,31 @@ where
         to_container.shutdown().await
     };
     let output = async {
-        copy(&mut from_container, &mut to_client).await?;
+        ended(copy(&mut from_container, &mut to_client).await)?;
         to_client.shutdown().await
     };
-    let mut output = std::pin::pin!(output);
-    tokio::select! {
-        ended = output.as_mut() => ended,
-        ended = input => match ended {
-            // The end of input is not the end of output.
-            Ok(()) => output.await,
-            // The client's connection broke, or the container closed its stdin: output says which.
-            Err(_) => output.await,
-        },
+    {
+        let (mut output, input) = (std::pin::pin!(output), std::pin::pin!(input));
+        tokio::select! {
+            over = output.as_mut() => over?,
+            // The end of input is not the end of output; and if the client's connection broke, or the container closed its
+            // stdin, output says which.
+            _ = input => output.await?,
+        }
+    }
+    // A socket that is closed with something unread in it breaks the connection, and a client that still types would see
+    // that instead of the end.
+    let mut nowhere = tokio::io::sink();
+    let unread = tokio::io::copy(&mut from_client, &mut nowhere);
+    let _gone = tokio::time::timeout(LINGER, unread).await;
+    Ok(())
+}
+
+/// A container that ends with input unread breaks its connection; its output has come by then, so that is its end, too.
+pub(crate) fn ended<T: Default>(result: io::Result<T>) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(T::default()),
+        other => other,
     }
 }
 
@@ -227,7 +244,7 @@ async fn feed(
     let output = async {
         loop {
             let mut chunk = Vec::with_capacity(16 << 10);
-            if from_container.read_buf(&mut chunk).await? == 0 {
+            if ended(from_container.read_buf(&mut chunk).await)? == 0 {
                 return Ok(());
             }
             to.send(chunk.into()).await.map_err(gone)?;

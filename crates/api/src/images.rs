@@ -132,7 +132,10 @@ pub(crate) async fn load(call: Call) -> Result {
     let quiet = call.query.flag_or("quiet", true);
     let platform = platform(&call)?;
     // Unlike a pull, a load has always begun: whatever fails is a line.
-    Ok(progress_lines(call.parts.images.load(reader(call.body), platform, quiet)))
+    let mut events = call.parts.images.load(reader(call.body), platform, quiet);
+    // An archive without images is no error, and leaves one empty line.
+    let first = events.next().await.unwrap_or_else(|| Ok(Progress::default()));
+    Ok(progress_lines(stream::iter([first]).chain(events)))
 }
 
 /// `POST /images/{name}/push`

@@ -9,12 +9,14 @@
 //! | [`spec`] | the OCI runtime specification, 1.3 |
 //! | [`mount`] | [`Mount`](mount::Mount): where storage and execution meet |
 //! | [`frame`] | Docker's 8-byte stream header |
+//! | [`go_json`] | Go's words for a text that is not JSON |
 //! | [`error`] | the error kinds that the doors translate |
 
 pub mod config;
 pub mod digest;
 pub mod error;
 pub mod frame;
+pub mod go_json;
 pub mod id;
 pub mod image;
 pub mod mount;

@@ -53,17 +53,23 @@ impl std::str::FromStr for Platform {
 
     /// Parses `os`, `os/arch` or `os/arch/variant` and normalises the usual synonyms.
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("{text:?} is an invalid OS/architecture specifier: invalid argument");
         let parts: Vec<&str> = text.split('/').collect();
-        if parts.len() > 3 || parts.iter().any(|p| p.is_empty() || !p.bytes().all(is_platform_byte)) {
-            return Err(bad());
+        let is_bad = |part: &&&str| part.is_empty() || !part.bytes().all(is_platform_byte);
+        if let Some(part) = parts.iter().find(is_bad) {
+            return Err(format!(
+                "{part:?} is an invalid component of {text:?}: platform specifier component must match \"^[A-Za-z0-9_.-]+$\": \
+                 invalid argument"
+            ));
+        }
+        if parts.len() > 3 {
+            return Err(format!("{text:?}: cannot parse platform specifier: invalid argument"));
         }
         let host = Self::host();
         let (os, rest) = match parts.as_slice() {
             [one] if one.eq_ignore_ascii_case("linux") => return Ok(host),
             [one] => (host.os.clone(), vec![*one]),
             [os, rest @ ..] => (os.to_ascii_lowercase(), rest.to_vec()),
-            [] => return Err(bad()),
+            [] => return Err(format!("{text:?}: cannot parse platform specifier: invalid argument")),
         };
         let (architecture, implied) = match rest[0].to_ascii_lowercase().as_str() {
             "x86_64" | "x86-64" | "amd64" => ("amd64".to_owned(), ""),

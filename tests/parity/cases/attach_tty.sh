@@ -1,12 +1,11 @@
 # a pseudo terminal on the client's side, by script(1)
 q docker rm -f at1
-pty() { printf '$ (pty) %s\n' "$*"; script -qec "$*" /dev/null 2>&1; printf '[exit %s]\n' "$?"; }
 keys() { input=$1; shift; printf '$ (keys) %s\n' "$*"; { sleep 1; printf "$input"; sleep 1; } | script -qec "$*" /dev/null 2>&1 | tr -d '\r' ; printf '[exit %s]\n' "${PIPESTATUS[1]}"; }
-pty docker run --rm -it busybox sh -c 'tty; echo $TERM; exit 3' </dev/null
+keys '' docker run --rm -it busybox sh -c '"tty; echo \$TERM; exit 3"'
 keys 'echo $((20+3))\nexit 4\n' docker run --rm -it --name at1 -e PS1=P busybox sh
 keys '\020\021' docker run -it --name at1 -e PS1=P busybox sh
 t docker inspect -f '{{.State.Running}}' at1
-keys 'echo $((20+4))\nx\020\021' docker attach at1
+keys 'echo $((20+4))\n\020\021' docker attach at1
 t docker inspect -f '{{.State.Running}}' at1
 keys 'ab' docker attach --detach-keys a,b at1
 keys 'exit 9\n' docker attach at1
@@ -32,7 +31,7 @@ q docker rm -f at1
 sh_t 'docker run --rm -a stderr busybox sh -c "echo out; echo err >&2"'
 q docker rm -f at1
 sh_t 'docker create -i --name at1 busybox sh -c "cat; exit 5" >/dev/null; echo to start | docker start -i at1; echo $?'
-sh_t 'docker start -a at1; echo $?; docker start -ai at1 </dev/null; echo $?'
+sh_t 'docker start -ai at1 </dev/null; echo $?'
 q docker rm -f at1
 sh_t 'docker run -d --name at1 busybox sh -c "sleep 1; echo late; sleep 1; exit 8" >/dev/null; docker attach at1 & docker attach at1; echo $?; wait'
 q docker rm -f at1

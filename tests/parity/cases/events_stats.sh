@@ -1,4 +1,4 @@
-q docker rm -f es1 es2; q docker volume rm esv; q docker rmi es:1
+q docker rm -f es1 es2 es3; q docker volume rm esv; q docker rmi es:1
 since=$(date +%s.%N)
 q docker create --name es1 -l k=v -v esv:/x busybox sh -c 'trap "exit 3" TERM; sleep 300 & wait'
 q docker start es1
@@ -19,33 +19,36 @@ q docker volume rm esv
 q docker tag busybox es:1
 q docker rmi es:1
 q docker run --rm --name es1 busybox true
-q docker container prune -f
+q docker create --name es3 -l es=prune busybox true
+q docker container prune -f --filter label=es=prune
 sleep 0.3
 until=$(date +%s.%N)
-ev() { docker events --since $since --until $until "$@" 2>&1 | sed 's/exec_create: .*/exec/; s/[0-9]*\.[0-9]*s//'; }
+# only what happened to ours: others may use the daemon at the same time
+ev() { docker events --since $since --until $until "$@" 2>&1 | sed 's/exec_create: .*/exec/; s/[0-9]*\.[0-9]*s//; s/"execDuration":"[0-9]*"/"execDuration":"N"/'; }
+own="--filter container=es1 --filter container=es2"
 fmt='{{.Type}} {{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.signal}} {{.Scope}}'
 evs() { ev "$@" | sort; }
-t evs --format "$fmt"
-t ev --filter type=container --filter event=start --format '{{.Status}} {{.From}} {{.Type}}'
-t evs --filter event=kill --filter event=die --format '{{.Action}} {{json .Actor.Attributes}}'
+t evs $own --format "$fmt"
+t ev $own --filter type=container --filter event=start --format '{{.Status}} {{.From}} {{.Type}}'
+t evs $own --filter event=kill --filter event=die --format '{{.Action}} {{json .Actor.Attributes}}'
 t ev --filter container=es2 --filter event=rename --format '{{json .Actor.Attributes}}'
 t ev --filter label=k=v --filter event=create --format '{{json .Actor.Attributes}}'
-t ev --filter image=busybox --filter event=start --format '{{.Action}}'
-t ev --filter type=image
+t ev $own --filter image=busybox --filter event=start --format '{{.Action}}'
+t ev --filter image=es:1
 t ev --filter type=volume --format '{{json .Actor}}'
-t evs --filter type=network --format '{{.Action}} {{.Actor.Attributes.type}}'
-t ev --filter event=exec_create --format '{{.Action}}'
-t ev --filter event=exec_start --filter event=exec_die --format '{{.Action}} {{.Actor.Attributes.exitCode}}'
+sh_t 'docker events --since '$since' --until '$until' --filter type=network --format "{{.Action}} {{.Actor.Attributes.type}}" | sort -u' | sed 's/[0-9]*[.][0-9]* / /g'
+t ev $own --filter event=exec_create --format '{{.Action}}'
+t ev $own --filter event=exec_start --filter event=exec_die --format '{{.Action}} {{.Actor.Attributes.exitCode}}'
 t ev --filter event=nosuch
 t ev --filter type=nosuch
-t ev --filter nosuch=x --filter event=pause
-t ev --filter scope=local --filter event=prune --format '{{json .Actor.Attributes}} {{.Type}}'
+t ev $own --filter nosuch=x --filter event=pause
+t ev --filter scope=local --filter event=prune --filter type=container --format '{{json .Actor.Attributes}} {{.Type}}'
 t ev --filter scope=swarm
 t ev --filter daemon=x
 t docker events --since nonsense --until 1
 t docker events --since 10 --until 5
-sh_t "docker events --since $since --until $until --filter event=pause --format json | sed 's/\"time.*//'"
-t ev --filter event=pause --filter event=unpause
+t ev $own --filter event=pause --format '{{json .}}' | sed 's/"time.*//'
+t ev $own --filter event=pause --filter event=unpause
 t docker events --format '{{.Nosuch' --until 1
 t docker events extra
 # stats

@@ -1,5 +1,5 @@
 q docker rm -f lo1 lo2
-q docker run --name lo1 busybox sh -c 'echo one; echo two >&2; printf "no newline"; echo; echo; echo "  spaces  "; printf "last without end"'
+q docker run --name lo1 busybox sh -c 'echo one; sleep 0.2; echo two >&2; sleep 0.2; printf "no newline"; echo; echo; echo "  spaces  "; printf "last without end"'
 t docker logs lo1
 t docker logs -n 1 lo1
 t docker logs -n 100 lo1
@@ -35,7 +35,7 @@ for driver in json-file local; do
   sh_t "docker inspect -f '{{json .HostConfig.LogConfig}} {{if .LogPath}}has a path{{end}}' lo1"
   q docker rm -f lo1
 done
-q docker run --name lo1 --log-driver local busybox sh -c 'echo a; echo b >&2; printf c'
+q docker run --name lo1 --log-driver local busybox sh -c 'echo a; sleep 0.2; echo b >&2; sleep 0.2; printf c'
 t docker logs lo1
 t docker logs --tail 1 lo1
 t docker logs -t lo1

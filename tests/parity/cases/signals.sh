@@ -40,5 +40,5 @@ sh_t 'docker attach --no-stdin sg1 & sleep 0.5; kill -TERM $!; wait $!; echo cod
 q docker rm -f sg1
 t docker run --rm --init --name sg1 busybox sh -c 'kill -TERM $$'
 t docker run --rm busybox sh -c 'kill -KILL $$; sleep 1'
-t docker run --rm busybox sh -c 'sh -c "kill -SEGV \$\$"; echo $?'
+t docker run --rm busybox sh -c 'sh -c "kill -SEGV \$\$"; code=$?; sleep 0.3; echo $code'
 q docker rm -f sg1

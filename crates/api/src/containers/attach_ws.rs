@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use types::{Error, Frame};
 
 use crate::call::Call;
+use crate::hijack;
 use crate::reply::{self, Result};
 use crate::websocket::{self, Opcode, Reader, Received};
 
@@ -109,7 +110,7 @@ async fn output(
     let mut chunk = vec![0; CHUNK];
     loop {
         tokio::select! {
-            got = container.read(&mut chunk) => match got? {
+            got = container.read(&mut chunk) => match hijack::ended(got)? {
                 0 => return Ok(()),
                 got => {
                     let text = plain.feed(&chunk[..got]);

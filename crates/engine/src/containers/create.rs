@@ -30,7 +30,7 @@ impl Containers {
         let mut config =
             config.ok_or_else(|| Error::invalid("config cannot be empty in order to create a container"))?;
         let mut warnings = validate::create(&config, &mut host_config, &shared.host.validate)?;
-        must_have_donors(shared, &host_config)?;
+        find_donors(shared, &mut host_config)?;
         let image = shared.images.resolve(&config.image, platform.as_ref()).await?;
         if platform.is_none() && !image.platform.runs_on(&types::Platform::host()) {
             warnings.push(format!(
@@ -129,12 +129,18 @@ fn reserve_name(shared: &Arc<Shared>, wanted: &str, id: &ContainerId) -> Result<
     Ok(id.short().to_owned())
 }
 
-/// The containers whose namespaces are to be shared. 400, not 404: a client would take 404 for a missing image.
-fn must_have_donors(shared: &Shared, host: &HostConfig) -> Result<()> {
-    for donor in
-        [&host.pid_mode, &host.ipc_mode].into_iter().filter_map(|mode| mode.strip_prefix("container:"))
+/// Names the containers whose namespaces are to be shared by their ids. 400, not 404: a client would take 404 for a missing
+/// image. One whose network is to be shared may be made until the start.
+fn find_donors(shared: &Shared, host: &mut HostConfig) -> Result<()> {
+    for (mode, must_be_there) in
+        [(&mut host.pid_mode, true), (&mut host.ipc_mode, true), (&mut host.network_mode, false)]
     {
-        shared.table().find(donor).map_err(|error| Error::invalid(error.message))?;
+        let Some(name) = mode.strip_prefix("container:") else { continue };
+        match shared.table().find(name) {
+            Ok(donor) => *mode = format!("container:{}", donor.id),
+            Err(error) if must_be_there => return Err(Error::invalid(error.message)),
+            Err(_) => {}
+        }
     }
     Ok(())
 }

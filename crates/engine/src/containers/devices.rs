@@ -133,7 +133,13 @@ pub(crate) fn block_devices(host: &HostConfig) -> Result<BTreeMap<String, (i64, 
     limited_devices(&host.resources)
         .into_iter()
         .map(|path| {
-            let metadata = std::fs::metadata(path).map_err(|e| Error::invalid(format!("{path}: {e}")))?;
+            let metadata = std::fs::metadata(path).map_err(|error| {
+                let why = match error.kind() {
+                    std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                    _ => error.to_string(),
+                };
+                Error::internal(format!("stat {path}: {why}"))
+            })?;
             Ok((path.to_owned(), numbers(&metadata)))
         })
         .collect()

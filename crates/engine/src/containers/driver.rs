@@ -8,7 +8,7 @@ mod requests;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use supervisor::{Attach, ExitRecord};
@@ -110,7 +110,8 @@ pub(crate) fn launch_with(shared: &Arc<Shared>, record: Record, end: Option<End>
     let (requests, queue) = mpsc::channel(QUEUE);
     let view = View { record: Arc::new(record.clone()), ends: 0, health: None, removed: false };
     let (publisher, view) = watch::channel(view);
-    let handle = Handle { id: record.id.clone(), requests: requests.clone(), view };
+    let files = Arc::new(RwLock::new(()));
+    let handle = Handle { id: record.id.clone(), requests: requests.clone(), view, files: files.clone() };
     let mut driver = Driver {
         shared: shared.clone(),
         record,
@@ -124,6 +125,7 @@ pub(crate) fn launch_with(shared: &Arc<Shared>, record: Record, end: Option<End>
         restart_at: None,
         waited: None,
         keeps: false,
+        files,
     };
     if let Some(end) = end {
         driver.running(end);
@@ -154,6 +156,8 @@ struct Driver {
     waited: Option<Duration>,
     /// Its end does not remove it, whatever `--rm` says.
     keeps: bool,
+    /// See [`Handle::files`].
+    files: Arc<RwLock<()>>,
 }
 
 enum Event {
@@ -269,8 +273,10 @@ impl Driver {
 
     async fn start(&mut self) -> Result<()> {
         let attach = std::mem::take(&mut self.pending);
-        let (shared, mut record) = (self.shared.clone(), self.record.clone());
+        let (shared, mut record, files) = (self.shared.clone(), self.record.clone(), self.files.clone());
         let done = blocking(move || {
+            // Nothing but `()` is behind the lock, so one that is poisoned is as good.
+            let _alone = files.write().unwrap_or_else(PoisonError::into_inner);
             let before = match &record.state {
                 State::Created(exit) | State::Exited(exit) | State::Restarting(exit) => exit.clone(),
                 _ => Exit::default(),
@@ -421,14 +427,15 @@ impl Driver {
         if oom {
             self.shared.publish(&self.record, "oom", []);
         }
+        // In Docker's order.
+        self.tell_networks("disconnect", &attached);
+        self.tell_volumes("unmount");
         let seconds = ran.as_secs().to_string();
         self.shared.publish(
             &self.record,
             "die",
             [("execDuration", seconds), ("exitCode", exit.code.to_string())],
         );
-        self.tell_networks("disconnect", &attached);
-        self.tell_volumes("unmount");
         self.let_go(attached, kept.is_ok()).await;
         if self.record.host_config.auto_remove && self.restart_at.is_none() && !self.keeps {
             self.remove_now(true).await;

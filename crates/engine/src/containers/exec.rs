@@ -11,7 +11,9 @@ use types::{ContainerId, Error, ErrorKind, ExecId, Result};
 use super::attach::detach_keys;
 use super::record::Record;
 use super::request::{ExecCreateRequest, ExecStartRequest};
+use super::root::{answer, with_root};
 use super::state::Status;
+use super::table::Handle;
 use super::view::{Attached, ExecDetails};
 use super::{Containers, Shared, capabilities, driver, links, logs, mounts, security, spec, start};
 use crate::error::{no_such_exec, not_running};
@@ -131,6 +133,7 @@ impl Containers {
         must_take_execs(&record)?;
         detach_keys(request.detach_keys.as_deref())
             .map_err(|error| Error { message: error.message.replacen("detach", "escape", 1), ..error })?;
+        self.must_have_user(&handle, &request.user).await?;
         let id = ExecId::from_bytes(random::bytes()?);
         let (command, words) = (request.cmd.join(" "), request.cmd.len());
         self.0.execs.insert(&id, &record.id, request);
@@ -138,6 +141,18 @@ impl Containers {
         let space = if words == 1 { " " } else { "" };
         self.0.publish(&record, &format!("exec_create: {command}{space}"), exec_id);
         Ok(id)
+    }
+
+    /// A user that the container does not know fails the request, and not the process.
+    async fn must_have_user(&self, handle: &Handle, user: &str) -> Result<()> {
+        if user.is_empty() {
+            return Ok(());
+        }
+        let user = user.to_owned();
+        let looking = with_root(&self.0, handle, move |root, _| {
+            runtime::owner_in(root, &user).map(drop).map_err(|error| Error::invalid(error.to_string()))
+        })?;
+        answer(looking).await
     }
 
     /// Whether [`Containers::exec_start`] would be refused, without starting anything.

@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use linux::fs::open_in_root;
 use rustix::fs::{Mode, OFlags};
@@ -32,6 +32,9 @@ pub(crate) fn with_root<T: Send + 'static>(
     // Who uses the volumes of a container that does not run.
     let visitor = types::id::hex(&crate::random::bytes::<32>()?);
     crate::aside("files", move || {
+        // Of one that runs, the files are seen as it sees them, and nobody has to wait.
+        let runs = handle.record().state.run().is_some();
+        let _not_started = (!runs).then(|| handle.files.read().unwrap_or_else(PoisonError::into_inner));
         let record = handle.record();
         let done = open(&shared, &record, &visitor).and_then(|root| work(root.as_fd(), &record));
         shared.volumes.detach_all(&visitor);

@@ -212,17 +212,17 @@ pub(crate) fn merge_env(env: &mut Vec<String>, changes: &[String]) {
     let mut slots: Vec<Option<String>> = env.drain(..).map(Some).collect();
     // By name, for a client may send very many. The first one counts.
     let named = slots.iter().enumerate().rev().filter_map(|(at, slot)| Some((name_of(slot.as_ref()?), at)));
-    let mut places: HashMap<String, usize> = named.collect();
+    let places: HashMap<String, usize> = named.collect();
+    // What a change has added, a later one replaces, but does not remove: Docker looks at what was there before.
+    let mut added: HashMap<String, usize> = HashMap::new();
     for change in changes {
         let name = name_of(change);
-        match (places.get(&name), change.contains('=')) {
+        match (places.get(&name).or_else(|| added.get(&name)), change.contains('=')) {
             (Some(&at), true) => slots[at] = Some(change.clone()),
-            (Some(&at), false) => {
-                slots[at] = None;
-                places.remove(&name);
-            }
+            (Some(_), false) if added.contains_key(&name) => {}
+            (Some(&at), false) => slots[at] = None,
             (None, true) => {
-                places.insert(name, slots.len());
+                added.insert(name, slots.len());
                 slots.push(Some(change.clone()));
             }
             (None, false) => {}

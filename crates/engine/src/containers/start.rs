@@ -230,7 +230,8 @@ fn make_spawn(
     let file = |of: &ContainerId, name: &str| shared.data_dir(of).join(name).to_string_lossy().into_owned();
     let paths = ["resolv.conf", "hostname", "hosts"].map(|name| file(files_of, name));
     let mounts = resolve_mounts(shared, record)?;
-    let devices = devices::gather(&record.host_config)?;
+    // Whatever is wrong with a device, Docker's code is 128.
+    let devices = devices::gather(&record.host_config).map_err(|error| Failed { code: 128, error })?;
     let block_devices = devices::block_devices(&record.host_config)?;
     let root = shared.rootfs();
     let cgroup = cgroup_path(shared, record);

@@ -1,7 +1,7 @@
 //! Who is there: ids and names to the handles of drivers.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use tokio::sync::{mpsc, watch};
 use types::{ContainerId, Result};
@@ -33,6 +33,9 @@ pub(crate) struct Handle {
     pub(crate) requests: mpsc::Sender<Request>,
     /// What is so now.
     pub(crate) view: watch::Receiver<View>,
+    /// Held for reading by those who look at the files of a container that does not run, for writing by its start: as
+    /// with Docker, it starts when they are done. Only taken on threads that may wait.
+    pub(crate) files: Arc<RwLock<()>>,
 }
 
 impl Handle {

@@ -44,6 +44,7 @@ enum Column {
     Uid,
     User,
     UidNumber,
+    Group,
     Gid,
     Pid,
     Ppid,
@@ -69,7 +70,7 @@ enum Column {
 }
 
 /// procps' names of columns with their titles.
-const NAMES: [(&str, &str, Column); 34] = [
+const NAMES: [(&str, &str, Column); 40] = [
     ("pid", "PID", Column::Pid),
     ("ppid", "PPID", Column::Ppid),
     ("pgid", "PGID", Column::Pgid),
@@ -81,6 +82,12 @@ const NAMES: [(&str, &str, Column); 34] = [
     ("uname", "USER", Column::User),
     ("uid", "UID", Column::UidNumber),
     ("euid", "EUID", Column::UidNumber),
+    ("ruser", "RUSER", Column::User),
+    ("ruid", "RUID", Column::UidNumber),
+    ("group", "GROUP", Column::Group),
+    ("egroup", "EGROUP", Column::Group),
+    ("rgroup", "RGROUP", Column::Group),
+    ("nice", "NI", Column::Ni),
     ("gid", "GID", Column::Gid),
     ("egid", "EGID", Column::Gid),
     ("c", "C", Column::C),
@@ -195,6 +202,7 @@ fn column(text: &str) -> Result<(String, Column)> {
 /// What is needed of the host to show a process.
 struct Host {
     users: HashMap<u32, String>,
+    groups: HashMap<u32, String>,
     boot_s: u64,
     now_s: u64,
     memory_kib: u64,
@@ -202,21 +210,23 @@ struct Host {
 
 impl Host {
     fn read() -> Self {
-        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let users = passwd
-            .lines()
-            .filter_map(|line| {
+        // Both files have the number in the third field.
+        let names_in = |path: &str| -> HashMap<u32, String> {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let name_of = |line: &str| {
                 let mut fields = line.split(':');
                 let name = fields.next()?;
                 Some((fields.nth(1)?.parse().ok()?, name.to_owned()))
-            })
-            .collect();
+            };
+            text.lines().filter_map(name_of).collect()
+        };
         let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
         let boot_s =
             stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok()).unwrap_or(0);
         let info = rustix::system::sysinfo();
         Self {
-            users,
+            users: names_in("/etc/passwd"),
+            groups: names_in("/etc/group"),
             boot_s,
             now_s: u64::try_from(Timestamp::now().seconds()).unwrap_or(0),
             memory_kib: info.totalram as u64 * u64::from(info.mem_unit) / 1024,
@@ -280,6 +290,7 @@ impl Entry {
             Column::Uid | Column::User => {
                 host.users.get(&self.uid).cloned().unwrap_or_else(|| self.uid.to_string())
             }
+            Column::Group => host.groups.get(&self.gid).cloned().unwrap_or_else(|| self.gid.to_string()),
             Column::UidNumber => self.uid.to_string(),
             Column::Gid => self.gid.to_string(),
             Column::Pid => self.pid.to_string(),
@@ -372,7 +383,13 @@ mod tests {
     fn a_process_is_shown() {
         let stat = "7 (a (b) c) S 1 7 7 34816 7 4194560 100 0 0 0 250 50 0 0 20 0 1 0 1000 4096000 200 18446744073709551615";
         let entry = Entry::parse(7, stat, b"sleep\x00300\x00").unwrap();
-        let host = Host { users: HashMap::new(), boot_s: 1000, now_s: 1110, memory_kib: 1000 };
+        let host = Host {
+            users: HashMap::new(),
+            groups: HashMap::new(),
+            boot_s: 1000,
+            now_s: 1110,
+            memory_kib: 1000,
+        };
         let show = |column| entry.show(column, &host);
         assert_eq!(show(Column::Comm), "a (b) c");
         assert_eq!(show(Column::Cmd), "sleep 300");

@@ -6,7 +6,7 @@ use types::{Error, Result};
 use super::record::Record;
 use super::request::UpdateRequest;
 use super::state::Status;
-use super::{Containers, Request, Shared, ask, spec, validate};
+use super::{Containers, Request, Shared, ask, devices, spec, validate};
 
 impl Containers {
     /// Changes limits and restart policy; answers warnings.
@@ -92,11 +92,25 @@ fn take_over(have: &mut Resources, want: &Resources) {
     if want.pids_limit.is_some() {
         have.pids_limit = want.pids_limit;
     }
+    if want.blkio_weight_device.is_some() {
+        have.blkio_weight_device.clone_from(&want.blkio_weight_device);
+    }
+    for (have, want) in [
+        (&mut have.blkio_device_read_bps, &want.blkio_device_read_bps),
+        (&mut have.blkio_device_write_bps, &want.blkio_device_write_bps),
+        (&mut have.blkio_device_read_iops, &want.blkio_device_read_iops),
+        (&mut have.blkio_device_write_iops, &want.blkio_device_write_iops),
+    ] {
+        if want.is_some() {
+            have.clone_from(want);
+        }
+    }
 }
 
 /// Makes the limits of a record hold for its running container. Blocks.
 pub(crate) fn perform(shared: &Shared, record: &Record) -> Result<()> {
-    let resources = spec::resources(&record.host_config.resources, &std::collections::BTreeMap::new());
+    let block_devices = devices::block_devices(&record.host_config)?;
+    let resources = spec::resources(&record.host_config.resources, &block_devices);
     if resources == types::spec::Resources::default() {
         return Ok(());
     }

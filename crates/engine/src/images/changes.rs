@@ -91,7 +91,30 @@ fn json_list(rest: &str) -> Option<Vec<String>> {
     serde_json::from_str(rest).ok()
 }
 
-fn health(rest: &str) -> Result<HealthConfig> {
+/// `[--interval=3s ...] CMD true`, or `NONE`.
+fn health(mut rest: &str) -> Result<HealthConfig> {
+    let mut health = HealthConfig::default();
+    while let Some(flag) = rest.strip_prefix("--") {
+        let (flag, after) = flag.split_once(char::is_whitespace).unwrap_or((flag, ""));
+        let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
+        let duration = || {
+            crate::clock::parse_duration_ns(value)
+                .ok_or_else(|| Error::invalid(format!("time: invalid duration {value:?}")))
+        };
+        match name {
+            "interval" => health.interval = duration()?,
+            "timeout" => health.timeout = duration()?,
+            "start-period" => health.start_period = duration()?,
+            "start-interval" => health.start_interval = duration()?,
+            "retries" => {
+                let invalid =
+                    || Error::invalid(format!("strconv.ParseInt: parsing {value:?}: invalid syntax"));
+                health.retries = value.parse().map_err(|_| invalid())?;
+            }
+            _ => return Err(Error::invalid(format!("unknown flag: {name}"))),
+        }
+        rest = after.trim_start();
+    }
     let test = match rest
         .split_once(char::is_whitespace)
         .map(|(word, rest)| (word.to_ascii_uppercase(), rest.trim()))
@@ -103,7 +126,7 @@ fn health(rest: &str) -> Result<HealthConfig> {
         },
         _ => return Err(Error::invalid(format!("Unknown type {rest:?} in HEALTHCHECK (try CMD)"))),
     };
-    Ok(HealthConfig { test: Some(test), ..HealthConfig::default() })
+    Ok(HealthConfig { test: Some(test), ..health })
 }
 
 /// `a=b c="d e"`, or the old form `a b c` that sets `a`.

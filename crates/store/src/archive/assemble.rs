@@ -119,9 +119,10 @@ pub(super) fn check(config: &ImageConfig, layers: usize) -> Result<()> {
     Ok(())
 }
 
-/// Parses a document from the archive.
+/// Parses a document from the archive. What is no JSON is told in Go's words, as users of Docker know them.
 pub(super) fn json<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| Error::Invalid(format!("{what}: {error}")))
+    let words = |error| types::go_json::syntax_error(bytes).unwrap_or_else(|| format!("{what}: {error}"));
+    serde_json::from_slice(bytes).map_err(|error| Error::Invalid(words(error)))
 }
 
 /// A descriptor with nothing but the necessary.

@@ -27,8 +27,8 @@ if [ -n "$suite" ]; then
     -o Dir::State::status=/dev/null -o "Dir::Cache=$lists/cache" -o APT::Architecture=amd64 -o APT::Architectures::=amd64
     -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Check-Valid-Until=false)
   apt-get "${options[@]}" update >/dev/null
-  # The meta package names the image, and from 6.17 on the modules beside it.
-  names() { apt-cache "${options[@]}" depends "$1" | sed -n 's/^ *Depends: \(linux-\(image\|modules\)-[0-9].*\)/\1/p'; }
+  # The meta package names the image; newer ones have the modules and the kernel itself in packages beside it.
+  names() { apt-cache "${options[@]}" depends "$1" | sed -n 's/^ *Depends: \(linux-\(image\|modules\|binary\|base\)-[0-9].*\)/\1/p'; }
   images=$(names linux-image-cloud-amd64)
   packages=$(for image in $images; do echo "$image"; names "$image"; done | sort -u)
 else
@@ -40,6 +40,8 @@ download=$(mktemp -d "$work/download.XXXXXX"); trap 'rm -rf "$download"' EXIT
 # shellcheck disable=SC2086 # a list
 (cd "$download" && apt-get "${options[@]}" download $packages >/dev/null && for package in *.deb; do dpkg-deb -x "$package" root; done)
 [ ! -d "$download/root/usr/lib/modules" ] || { mkdir -p "$download/root/lib"; mv "$download/root/usr/lib/modules" "$download/root/lib/"; }
-depmod -b "$download/root" "$(ls "$download/root/lib/modules")"
+version=$(ls "$download/root/lib/modules")
+[ -d "$download/root/boot" ] || { mkdir "$download/root/boot"; mv "$download/root/lib/modules/$version/vmlinuz" "$download/root/boot/vmlinuz-$version"; }
+depmod -b "$download/root" "$version"
 mv "$download/root" "$work/kernel-$which"
 echo "$work/kernel-$which"

@@ -40,9 +40,10 @@ pub fn move_to(name: &str, new_name: &str, target: BorrowedFd<'_>) -> io::Result
         let text = format!("network device {new_name} exists in the container's network namespace");
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
+    // Before it is down, which takes the addresses of IPv6 away.
+    let addresses = here.addresses(index)?;
     // Down, lest something on the host takes an interest in it half moved.
     here.set_link(index, 0, &[])?;
-    let addresses = here.addresses(index)?;
     let fd = target.as_raw_fd().to_ne_bytes();
     let name_bytes = [new_name.as_bytes(), &[0]].concat();
     here.set_link(index, 0, &[(LINK_NAME, &name_bytes), (LINK_NAMESPACE, &fd)])?;

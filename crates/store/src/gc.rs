@@ -132,7 +132,8 @@ impl Store {
         }
     }
 
-    /// Deletes the blob unless an image, lease, pin or (if it came lately) a hold needs it. Whether it is gone.
+    /// Deletes the blob unless an image, lease, pin or (if it came lately) a hold needs it: at once in a sweep, which
+    /// says when it `came`, else in the background. Whether it is gone.
     fn remove_blob(&self, digest: &Digest, came: Option<SystemTime>) -> Result<bool> {
         let resource = Resource::Blob(digest.clone());
         let pins = self.pins.lock();
@@ -142,7 +143,15 @@ impl Store {
             || pins.is_pinned(&resource)
             || !self.leases().holders(&resource)?.is_empty()
             || self.images().names_blob(digest)?;
-        if needed { Ok(false) } else { self.content().remove(digest) }
+        if needed {
+            return Ok(false);
+        }
+        if came.is_none() {
+            // Somebody waits, and freeing the blocks of a large file takes a while.
+            self.trash.discard(&self.content().path(digest))?;
+            return Ok(true);
+        }
+        self.content().remove(digest)
     }
 
     fn sweep_snapshots(&self, needed: &Needed, when: When, swept: &mut Swept) -> Result<()> {

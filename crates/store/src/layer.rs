@@ -7,7 +7,7 @@
 use std::{
     io::{self, Read, Seek as _},
     sync::{
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
 };
@@ -61,7 +61,32 @@ pub fn unpack(
     stage_blob(store, hold, &layer.digest, parent)?.commit(parent, Some(diff_id))
 }
 
-/// A gzip copy of a plain layer blob, for registries.
+/// Gzip copies of plain layer blobs, for registries: as many at once as there are processors.
+pub fn compress_all(store: &Store, hold: &Hold, plain: &[Descriptor]) -> Result<Vec<Descriptor>> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, Descriptor)>> {
+        let mut made = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(layer) = plain.get(at) else { return Ok(made) };
+            made.push((at, compress(store, hold, layer)?));
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(plain.len());
+    let mut all = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let mut all = Vec::with_capacity(plain.len());
+        for thread in threads {
+            let stopped = |_| Err(Error::Invalid("compressing stopped".to_owned()));
+            all.extend(thread.join().unwrap_or_else(stopped)?);
+        }
+        Ok::<_, Error>(all)
+    })?;
+    all.sort_by_key(|(at, _)| *at);
+    Ok(all.into_iter().map(|(_, layer)| layer).collect())
+}
+
+/// A gzip copy of a plain layer blob, for registries. The same version of this program gives the same bytes.
 pub fn compress(store: &Store, hold: &Hold, plain: &Descriptor) -> Result<Descriptor> {
     let ingest = store.content().ingest(None, None)?;
     let mut zip = flate2::write::GzEncoder::new(ingest, flate2::Compression::default());

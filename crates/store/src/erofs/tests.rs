@@ -272,7 +272,8 @@ fn check(mounted: &Mounted) {
     let device = format!("--device={}", mounted.dir.path().join("0/layer.tar").display());
     if let Ok(said) = Command::new("fsck.erofs").arg(device).arg(index).output() {
         let text = String::from_utf8_lossy(&said.stderr) + String::from_utf8_lossy(&said.stdout);
-        assert!(said.status.success(), "{text}");
+        // Versions before 1.6 know one block size only.
+        assert!(said.status.success() || text.contains("isn't supported on this platform"), "{text}");
     }
 }
 
@@ -341,7 +342,7 @@ fn broken_layers_are_refused() {
     assert!(refused(&good[..3000]).contains("unexpected EOF"));
     assert!(refused(&good[..5600]).contains("unexpected EOF"));
     assert!(refused(b"no tar at all").contains("unexpected EOF"));
-    assert!(refused(&write(&[file("../x", b"")])).contains("outside of the layer"));
+    assert!(refused(&write(&[file("../x", b"")])).contains("invalid entry name"));
     assert!(refused(&write(&[file(&"x".repeat(256), b"")])).contains("too long"));
     let mut link = entry(EntryKind::HardLink, "l");
     link.0.link = b"nothing".to_vec();

@@ -224,14 +224,17 @@ impl Shared {
     /// puts the record into the store.
     fn make_manifest(&self, hold: &store::Hold, record: &mut ImageRecord) -> Result<()> {
         let keeps_tars = self.store.snapshots().keeps_tars();
-        let mut blobs = Vec::with_capacity(record.layers.len());
-        for layer in &mut record.layers {
-            let compressed = self.compress(hold, layer)?;
-            // From now on the next push sends the same bytes; a plain tar that is kept anyway gives them anew.
-            if !keeps_tars {
-                layer.blob = Some(compressed.clone());
+        let mut blobs: Vec<Descriptor> = record.layers.iter().map(kept).collect::<Result<_>>()?;
+        let plain: Vec<Descriptor> = blobs.iter().filter(|blob| is_plain(blob)).cloned().collect();
+        let compressed = store::layer::compress_all(&self.store, hold, &plain)?;
+        for (blob, compressed) in blobs.iter_mut().filter(|blob| is_plain(blob)).zip(compressed) {
+            *blob = compressed;
+        }
+        // From now on the next push sends the same bytes; plain tars that are kept anyway give them anew.
+        if !keeps_tars {
+            for (layer, blob) in record.layers.iter_mut().zip(&blobs) {
+                layer.blob = Some(blob.clone());
             }
-            blobs.push(compressed);
         }
         let is_gzip = |blob: &Descriptor| {
             matches!(blob.media_type.as_str(), media_type::DOCKER_LAYER_GZIP | media_type::OCI_LAYER_GZIP)
@@ -272,14 +275,20 @@ impl Shared {
 
     /// The layer as registries get it.
     fn compress(&self, hold: &store::Hold, layer: &LayerRecord) -> Result<Descriptor> {
-        let blob = layer.blob.clone().ok_or_else(|| {
-            Error::internal(format!("layer {} is not kept: the image cannot be pushed", layer.diff_id))
-        })?;
-        if matches!(blob.media_type.as_str(), media_type::OCI_LAYER | media_type::DOCKER_LAYER) {
-            return Ok(store::layer::compress(&self.store, hold, &blob)?);
-        }
-        Ok(blob)
+        let blob = kept(layer)?;
+        if is_plain(&blob) { Ok(store::layer::compress(&self.store, hold, &blob)?) } else { Ok(blob) }
     }
+}
+
+/// The bytes of a layer that are here.
+fn kept(layer: &LayerRecord) -> Result<Descriptor> {
+    layer.blob.clone().ok_or_else(|| {
+        Error::internal(format!("layer {} is not kept: the image cannot be pushed", layer.diff_id))
+    })
+}
+
+fn is_plain(blob: &Descriptor) -> bool {
+    matches!(blob.media_type.as_str(), media_type::OCI_LAYER | media_type::DOCKER_LAYER)
 }
 
 /// The push of one tag.

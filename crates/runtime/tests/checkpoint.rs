@@ -52,6 +52,8 @@ fn privileged_a_container_goes_on_where_it_was() {
         return;
     }
     let mut bundle = Bundle::new("i=0; while :; do i=$((i + 1)); echo $i > /counter; sleep 0.1; done");
+    // criu 3.17 dumps the links of a new network namespace even where they are not wanted, and fails on newer kernels.
+    bundle.linux().namespaces.retain(|namespace| namespace.kind != types::spec::NamespaceKind::Network);
     std::fs::write(bundle.path().join("bound"), "of the host").unwrap();
     bundle.spec.mounts.push(types::spec::Mount {
         destination: "/bound".into(),

@@ -132,6 +132,45 @@ def api_exec(connection, container):
     connection.close()
 
 
+def started(connection, host_config, exposed=()):
+    """Makes a container, starts it, removes it: milliseconds of the start alone."""
+    body = {'Image': 'busybox', 'Cmd': ['sleep', '100000'], 'HostConfig': host_config, 'ExposedPorts': {port: {} for port in exposed}}
+    made = connection.call('POST', '/containers/create', body)['Id']
+    try:
+        return ms(lambda: connection.call('POST', f'/containers/{made}/start'))
+    finally:
+        connection.call('DELETE', f'/containers/{made}?force=1')
+
+
+def ports(first, count):
+    return {f'{number + 1}/tcp': [{'HostPort': str(first + number)}] for number in range(count)}
+
+
+def network_rows(bench, connections):
+    """What networks cost. Ports by the thousand are ours alone: Docker starts two processes for each."""
+    each = lambda host_config: {name: (lambda c=c: started(c, host_config)) for name, c in connections.items()}
+    bench.compare('API start, no network', each({'NetworkMode': 'none'}))
+    bench.compare('API start, bridge network', each({}))
+    bench.compare('API start, bridge network, one published port', each({'PortBindings': ports(18080, 1)}))
+
+    def make_and_remove(connection):
+        made = connection.call('POST', '/networks/create', {'Name': 'wharf-bench'})['Id']
+        connection.call('DELETE', f'/networks/{made}')
+    bench.compare('API network create+remove', {name: (lambda c=c: ms(lambda: make_and_remove(c))) for name, c in connections.items()})
+    ours = connections['wharf']
+    bench.compare('API start, 1,000 published ports', {'wharf': lambda: started(ours, {'PortBindings': ports(20000, 1000)})}, n=5)
+    if bench.only and bench.only not in 'API start, one published port, 10,000 published before':
+        return
+    crowd = []
+    for number in range(10):
+        body = {'Image': 'busybox', 'Cmd': ['sleep', '100000'], 'HostConfig': {'PortBindings': ports(20000 + 1000 * number, 1000)}}
+        crowd.append(ours.call('POST', '/containers/create', body)['Id'])
+        ours.call('POST', f'/containers/{crowd[-1]}/start')
+    bench.compare('API start, one published port, 10,000 published before', {'wharf': lambda: started(ours, {'PortBindings': ports(18080, 1)})})
+    for made in crowd:
+        ours.call('DELETE', f'/containers/{made}?force=1')
+
+
 def silent(function):
     time.sleep(1)
     return ms(function)
@@ -310,6 +349,7 @@ def main():
         bench.compare('the same, after a second of silence', {name: (lambda c=c: silent(lambda: api_cycle(c))) for name, c in connections.items()}, n=min(arguments.n, 20))
         at_once = {engine.name: lambda engine=engine: ten_at_once(engine) for engine in with_api}
         bench.percentiles('the same, ten at once', at_once, rounds=max(arguments.n // 2, 10))
+        network_rows(bench, connections)
         bench.compare('256 MiB of zeros through stdout and the log', {e.name: (lambda e=e: ms(lambda: zeros(e))) for e in engines}, n=3)
         for engine in engines:
             engine.cli('run', '-d', '--name', 'wharf-bench-target', '--network', 'none', 'busybox', 'sleep', '100000')

@@ -12,7 +12,7 @@ fn run(bed: &Bed, name: &str, more: &[&str]) {
 const SERVE: &str = "mkdir /www; echo hello >/www/index.html; exec httpd -f -p 80 -h /www";
 
 fn get(bed: &Bed, address: &str) -> String {
-    let retries = ["--retry", "20", "--retry-connrefused", "--retry-delay", "0"];
+    let retries = ["--retry", "40", "--retry-all-errors", "--retry-delay", "0"];
     let mut words = vec!["-sS", "-m", "10"];
     words.extend(retries);
     words.push(address);

@@ -10,23 +10,22 @@ pub(crate) const MISSING: &[(&str, &str)] = &[
     ("POST /build/prune", "there is no build cache, and the answer says so"),
     ("POST /images/create", "the proxies of the configuration"),
     ("POST /images/{name}/push", "one platform of an image"),
-    ("POST /networks/create", "IPv6, macvlan, ipvlan and config-only networks are refused"),
     ("POST /volumes/create", "the local driver only"),
     (
         "docker container create",
-        "GPUs, links, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
+        "GPUs, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
     ),
     (
         "docker container run",
-        "GPUs, links, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
+        "GPUs, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
     ),
     (
         "docker create",
-        "GPUs, links, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
+        "GPUs, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
     ),
     (
         "docker run",
-        "GPUs, links, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
+        "GPUs, storage quotas, image mounts and other runtimes are refused; no AppArmor or SELinux profile by default; log mode non-blocking blocks, with a warning",
     ),
     ("dockerd", "`wharf daemon`; keys of daemon.json that are not built are refused"),
 ];

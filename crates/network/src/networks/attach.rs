@@ -1,7 +1,6 @@
 //! Endpoints: joining, leaving, publishing, and taking over those of an earlier daemon.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::AsFd;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 use types::config::EndpointRequest;
@@ -256,12 +255,8 @@ impl Networks {
             None => Vec::new(),
         }
         .into_iter();
-        for carried in endpoint.carried() {
-            if let Some(socket) = sockets.next().flatten() {
-                relay.publish(carried, socket.as_fd())?;
-            }
-        }
-        Ok(())
+        let carried = endpoint.carried().filter_map(|carried| Some((carried, sockets.next().flatten()?)));
+        relay.publish(&carried.collect::<Vec<_>>())
     }
 
     /// Publishes; a table that somebody flushed is made again.
@@ -286,7 +281,7 @@ impl Networks {
             other => other,
         };
         let withdrawn = match &self.config.proxy {
-            Some(relay) => endpoint.carried().try_for_each(|carried| relay.withdraw(carried)),
+            Some(relay) => relay.withdraw(endpoint.carried()),
             None => Ok(()),
         };
         let addresses: Vec<IpAddr> = endpoint.addresses().iter().map(ipnet::IpNet::addr).collect();

@@ -21,6 +21,8 @@ use crate::{Endpoint, Error, Protocol, Result, Sandbox, namespace_of, port};
 const SOCKET: &str = "relay.sock";
 /// The relay answers at once; this is only so that nobody waits for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A packet has room for more; an answer should not take long.
+const WITHDRAWN_AT_ONCE: usize = 512;
 /// A relay that dies again and again is not started more often than this.
 const REST: Duration = Duration::from_secs(1);
 
@@ -173,22 +175,47 @@ impl Relay {
         self.tell(&mut state, &Request::Remove { endpoint: endpoint.to_owned() }, &[])
     }
 
-    /// Carries what arrives at a bound host socket.
-    pub(crate) fn publish(&self, port: Carried, socket: BorrowedFd<'_>) -> Result<()> {
+    /// Carries what arrives at bound host sockets: one question and answer for as many as fit into a message.
+    pub(crate) fn publish(&self, ports: &[(Carried, OwnedFd)]) -> Result<()> {
         let mut state = self.state();
-        self.tell(&mut state, &publication(&port), &[socket])?;
-        state.ports.insert(port.key(), port);
+        for chunk in ports.chunks(linux::fd::MAX_FDS) {
+            let fds: Vec<BorrowedFd<'_>> = chunk.iter().map(|(_, socket)| socket.as_fd()).collect();
+            let told = match chunk {
+                [(port, _)] => self.tell(&mut state, &publication(port), &fds),
+                several => {
+                    let ports =
+                        several.iter().map(|(port, _)| (port.key(), port.protocol, port.to)).collect();
+                    self.tell(&mut state, &Request::PublishMany { ports }, &fds)
+                }
+            };
+            if told.is_err() {
+                // An older relay that a newer daemon has found knows one at a time.
+                for ((port, _), fd) in chunk.iter().zip(&fds) {
+                    self.tell(&mut state, &publication(port), &[*fd])?;
+                }
+            }
+            state.ports.extend(chunk.iter().map(|(port, _)| (port.key(), *port)));
+        }
         Ok(())
     }
 
     /// No more.
-    pub(crate) fn withdraw(&self, port: Carried) -> Result<()> {
+    pub(crate) fn withdraw(&self, ports: impl Iterator<Item = Carried>) -> Result<()> {
         let mut state = self.state();
-        let key = port.key();
-        if state.ports.remove(&key).is_none() {
-            return Ok(());
+        let mut keys: Vec<String> = ports.map(|port| port.key()).collect();
+        keys.retain(|key| state.ports.remove(key).is_some());
+        for chunk in keys.chunks(WITHDRAWN_AT_ONCE) {
+            let told = match chunk {
+                [port] => self.tell(&mut state, &Request::Withdraw { port: port.clone() }, &[]),
+                several => self.tell(&mut state, &Request::WithdrawMany { ports: several.to_vec() }, &[]),
+            };
+            if told.is_err() {
+                for port in chunk {
+                    self.tell(&mut state, &Request::Withdraw { port: port.clone() }, &[])?;
+                }
+            }
         }
-        self.tell(&mut state, &Request::Withdraw { port: key }, &[])
+        Ok(())
     }
 
     /// After a restart of the daemon: finds the relay again, or starts a new one, with these running containers (id,

@@ -53,8 +53,12 @@ pub(super) enum Request {
     Remove { endpoint: String },
     /// With one descriptor: the host's socket.
     Publish { port: String, protocol: Protocol, to: SocketAddr },
+    /// As several [`Self::Publish`], with a descriptor each.
+    PublishMany { ports: Vec<(String, Protocol, SocketAddr)> },
     /// No more.
     Withdraw { port: String },
+    /// As several [`Self::Withdraw`].
+    WithdrawMany { ports: Vec<String> },
     /// Forget all endpoints but these (sorted).
     KeepEndpoints { endpoints: Vec<String> },
 }

@@ -229,11 +229,13 @@ impl Server {
             Request::Remove { endpoint } => lock(&self.shared.names).remove(&endpoint),
             Request::KeepEndpoints { endpoints } => lock(&self.shared.names).retain(&endpoints),
             Request::Publish { port, protocol, to } => self.publish(port, protocol, to, fd()?)?,
-            Request::Withdraw { port } => {
-                if let Some(id) = self.ports.remove(&port) {
-                    self.remove(id);
+            Request::PublishMany { ports } => {
+                for (port, protocol, to) in ports {
+                    self.publish(port, protocol, to, fd()?)?;
                 }
             }
+            Request::Withdraw { port } => self.withdraw(&port),
+            Request::WithdrawMany { ports } => ports.iter().for_each(|port| self.withdraw(port)),
         }
         Ok(Reply::default())
     }
@@ -254,6 +256,12 @@ impl Server {
             self.add(Source::NamesTcp(tcp, container.clone())).inspect_err(|_| self.remove(first))?;
         self.containers.insert(name, (container, vec![first, second]));
         Ok(())
+    }
+
+    fn withdraw(&mut self, port: &str) {
+        if let Some(id) = self.ports.remove(port) {
+            self.remove(id);
+        }
     }
 
     fn leave(&mut self, name: &str) {

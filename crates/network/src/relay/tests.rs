@@ -90,7 +90,8 @@ fn privileged_a_container_finds_names_of_its_networks_by_udp_and_tcp() {
     drop(relay);
     assert_eq!(ask(&sandbox, "web", true), (0, Some([10, 0, 0, 2])));
     let after = Relay::new(dir.clone());
-    let container = ("c1".to_owned(), 1, vec!["front".to_owned()], Vec::new());
+    let scope = Scope { networks: vec!["front".to_owned()], ..Scope::default() };
+    let container = ("c1".to_owned(), 1, scope);
     after.restore(vec![container], vec![record("e1", "front", 2, "web")], &[]).unwrap();
     assert_eq!(ask(&sandbox, "web", true), (0, Some([10, 0, 0, 2])));
     assert_eq!(ask(&sandbox, "db.back", true), (message::SERVER_FAILURE, None));

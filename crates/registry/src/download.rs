@@ -206,16 +206,21 @@ impl Writer {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Error> {
-        if self.messages.send(message).await.is_ok() {
-            return Ok(());
+        match self.messages.send(message).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.gave_up().await),
         }
-        // The thread gave up; its own error is better than "channel closed".
-        match self.thread.take() {
-            Some(thread) => match thread.await {
-                Ok(Err(error)) => Err(error),
-                _ => Err(Error::Interrupted(self.digest.clone())),
-            },
-            None => Err(Error::Interrupted(self.digest.clone())),
+    }
+
+    /// Why the thread gave up: its own error is better than "channel closed".
+    async fn gave_up(&mut self) -> Error {
+        let ended = match self.thread.take() {
+            Some(thread) => thread.await.ok(),
+            None => None,
+        };
+        match ended {
+            Some(Err(error)) => error,
+            _ => Error::Interrupted(self.digest.clone()),
         }
     }
 
@@ -224,7 +229,8 @@ impl Writer {
         self.send(Message::Commit(reply)).await?;
         match outcome.await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Error::Interrupted(self.digest.clone())),
+            // A small blob is all under way before the disk says that it is full.
+            Err(_) => Err(self.gave_up().await),
         }
     }
 

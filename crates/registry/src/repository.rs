@@ -48,6 +48,7 @@ pub struct Repository {
     pub(crate) shared: Arc<Shared>,
     pub(crate) endpoints: Arc<[Endpoint]>,
     /// Index of the endpoint that answered last: the next question goes there first.
+    /// One more than the index of the endpoint that answered last; 0 before any did.
     current: Arc<AtomicUsize>,
     /// Seconds that the registry asked us to wait (`Retry-After`), until somebody does.
     pause_s: Arc<AtomicU64>,
@@ -182,14 +183,15 @@ impl Repository {
         path: &str,
         headers: &[(header::HeaderName, String)],
     ) -> Result<reqwest::Response, Error> {
-        let first = self.current.load(Ordering::Relaxed);
+        let worked = self.current.load(Ordering::Relaxed);
+        let first = worked.saturating_sub(1);
         let rest = (0..self.endpoints.len()).filter(|at| *at != first);
         let mut failure: Option<Error> = None;
         for at in std::iter::once(first).chain(rest) {
             let Some(endpoint) = self.endpoints.get(at) else { continue };
             match self.ask_endpoint(endpoint, method.clone(), path, headers).await {
                 Ok(answer) => {
-                    self.current.store(at, Ordering::Relaxed);
+                    self.current.store(at + 1, Ordering::Relaxed);
                     return Ok(answer);
                 }
                 Err(error) => {
@@ -200,8 +202,11 @@ impl Repository {
                         return Err(error);
                     }
                     // Of several that cannot be reached Docker reports the last; HTTPS spoken to a plain
-                    // server is only worth telling if nothing else was tried.
-                    failure = Some(error);
+                    // server is only worth telling if nothing else was tried. One that has answered before is the one
+                    // to tell of.
+                    if worked == 0 || failure.is_none() {
+                        failure = Some(error);
+                    }
                 }
             }
         }

@@ -3,7 +3,7 @@
 use types::{Config, Digest, Error, ImageRef, Result};
 
 use super::state::{State, Status};
-use super::{Containers, Request, ask, merge};
+use super::{Containers, Request, ask, files, merge};
 use crate::images::{Commit, apply_to};
 
 /// `POST /commit`.
@@ -62,12 +62,19 @@ impl Containers {
             reference: request.reference.clone(),
         };
         let is_running = matches!(record.state, State::Running(_));
+        let run_dir = self.0.run_dir(&record.id);
         if request.pause && is_running {
-            ask(&handle, |reply| Request::Pause { reply }).await?;
+            files::mark_thaw(&run_dir, true)?;
+            if let Err(error) = ask(&handle, |reply| Request::Pause { reply }).await {
+                // The first error is the one to tell.
+                let _ = files::mark_thaw(&run_dir, false);
+                return Err(error);
+            }
         }
         let made = self.0.images.commit(commit).await;
         if request.pause && is_running {
             let thawed = ask(&handle, |reply| Request::Unpause { reply }).await;
+            let thawed = thawed.and_then(|()| files::mark_thaw(&run_dir, false));
             if let (Ok(_), Err(error)) = (&made, thawed) {
                 tracing::warn!(container = %record.id, %error, "cannot thaw a container after its commit");
             }

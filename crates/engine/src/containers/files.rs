@@ -13,6 +13,8 @@ use super::record::Record;
 
 /// In a container's exec-root directory.
 const ENDPOINTS: &str = "endpoints.json";
+/// The same.
+const THAW: &str = "thaw";
 
 /// Makes a directory and its parents; an existing one stays as it is.
 pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
@@ -59,6 +61,19 @@ pub(crate) fn keep_endpoints(run_dir: &Path, attached: &[Endpoint]) -> Result<()
 pub(crate) fn kept_endpoints(run_dir: &Path) -> Vec<Endpoint> {
     let bytes = fs::read(run_dir.join(ENDPOINTS)).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+/// Marks a container that is frozen for the time of a commit, or takes the mark away: a daemon that dies in between must
+/// not leave it frozen for ever.
+pub(crate) fn mark_thaw(run_dir: &Path, marked: bool) -> Result<()> {
+    let path = run_dir.join(THAW);
+    let done = if marked { fs::write(&path, "") } else { fs::remove_file(&path) };
+    done.map_err(|e| Error::internal(format!("cannot write {}: {e}", path.display())))
+}
+
+/// Whether the mark is there.
+pub(crate) fn is_marked_thaw(run_dir: &Path) -> bool {
+    run_dir.join(THAW).exists()
 }
 
 /// Writes the three files before a start.

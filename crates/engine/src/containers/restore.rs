@@ -119,6 +119,7 @@ fn find(shared: &Shared, mut record: Record) -> Restored {
             // The daemon died before it could record that it runs.
             record.attached = files::kept_endpoints(&dir);
         }
+        let paused = paused && !thaw(&client, &record.id, &dir);
         record.was_started = true;
         record.state = if paused { State::Paused(run) } else { State::Running(run) };
         keep(shared, &record);
@@ -180,6 +181,17 @@ fn ask(
         }
         Err(_) => None,
     }
+}
+
+/// Thaws a container that was only frozen for a commit which is over now. Whether it was one.
+fn thaw(client: &supervisor::Client, id: &ContainerId, dir: &Path) -> bool {
+    if !files::is_marked_thaw(dir) {
+        return false;
+    }
+    let thawed = client.resume().map_err(Error::internal).and_then(|()| files::mark_thaw(dir, false));
+    thawed
+        .inspect_err(|error| tracing::error!(%id, %error, "cannot thaw a container after its commit"))
+        .is_ok()
 }
 
 /// An exit record that the container's record does not know of.

@@ -106,8 +106,8 @@ pub enum Error {
     /// A tar stream is broken or hostile.
     #[error(transparent)]
     Tar(#[from] tar::TarError),
-    /// A layer wants to write outside its tree. Docker's words.
-    #[error("invalid layer: {0}")]
+    /// A layer or archive wants to reach outside its tree. Docker's words.
+    #[error("{0}")]
     Breakout(String),
     /// A document or argument makes no sense.
     #[error("{0}")]

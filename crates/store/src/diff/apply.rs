@@ -21,7 +21,7 @@ use tar::{Entry, EntryKind, Reader, Segment, TarError, Time};
 use super::{
     OPAQUE, Whiteouts,
     dir::{Dir, is_whiteout, keeps_xattr, proc_path},
-    place::{Components, Place, check_symlink, clean_hard_link, clean_name, join},
+    place::{Components, Place, bad_whiteout, clean_hard_link, clean_name, join},
 };
 use crate::{
     error::{Error, IoContext, Result},
@@ -122,9 +122,6 @@ impl Unpack {
             EntryKind::Directory => self.directory(&place, entry)?,
             EntryKind::HardLink => self.hard_link(&place, entry)?,
             EntryKind::Symlink => {
-                if self.guest.is_none() {
-                    check_symlink(&place, &entry.link)?;
-                }
                 let target = OsStr::from_bytes(&entry.link);
                 self.make(&place, |dir, name| rustix::fs::symlinkat(target, dir, name))?;
                 // Docker's sizes count a link's text, as the kernel does.
@@ -260,7 +257,7 @@ impl Unpack {
     }
 
     fn hard_link(&mut self, place: &Components, entry: &Entry) -> Result<()> {
-        let target = clean_hard_link(&entry.path, &entry.link)?;
+        let target = clean_hard_link(&entry.link)?;
         let Some((target_name, target_parent)) = target.split_last() else { return Ok(()) };
         let from = self.place.existing(target_parent)?;
         let target_name = OsStr::from_bytes(target_name);
@@ -278,7 +275,9 @@ impl Unpack {
         let mut place = parent.to_vec();
         place.push(hidden.to_vec());
         if matches!(hidden, b"" | b"." | b"..") {
-            return Err(Error::Breakout(format!("whiteout of {:?}", join(&place).display())));
+            place.pop();
+            place.push(name.to_vec());
+            return Err(bad_whiteout(join(&place).as_os_str().as_bytes()));
         }
         if self.whiteouts == Whiteouts::Remove {
             return if self.seen.contains(&place) { Ok(()) } else { self.remove(&place) };

@@ -281,8 +281,8 @@ fn privileged_hostile_layers_stay_inside_or_are_refused() {
         ("hard link to nothing", vec![link(HardLink, "l", "nothing")], false),
         ("hard link to the top", vec![link(HardLink, "l", ".")], false),
         ("hard link to itself", vec![link(HardLink, "l", "l")], false),
-        ("symlink climbing", vec![link(Symlink, "l", "../outside")], false),
-        ("symlink climbing deep", vec![link(Symlink, "a/b/l", "../../../outside")], false),
+        ("symlink climbing", vec![link(Symlink, "l", "../outside")], true),
+        ("symlink climbing deep", vec![link(Symlink, "a/b/l", "../../../outside")], true),
         ("file through absolute symlink", vec![link(Symlink, "l", out), file("l/evil")], false),
         ("file over symlink", vec![link(Symlink, "l", &secret), file("l")], true),
         (

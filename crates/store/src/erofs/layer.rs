@@ -2,6 +2,8 @@
 //!
 //! What an entry means here is what it means to `diff::apply`, which unpacks it: the tests hold both together.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use rustix::io::Errno;
 use tar::{Entry, EntryKind, Segment, Time};
 
@@ -13,7 +15,7 @@ use crate::{
     diff::{
         META, OPAQUE_NAME, PREFIX,
         dir::keeps_xattr,
-        place::{Components, check_symlink, clean_hard_link, clean_name, join},
+        place::{Components, bad_whiteout, clean_hard_link, clean_name, join},
     },
     error::{Error, Result},
     snapshot::Usage,
@@ -88,7 +90,6 @@ impl Layer {
                 self.make(&place, entry, Content::File { size: entry.size, data })?;
             }
             EntryKind::Symlink => {
-                check_symlink(&place, &entry.link)?;
                 let fits = !entry.link.is_empty() && entry.link.len() <= LINK_MAX;
                 if !fits {
                     let errno = if entry.link.is_empty() { Errno::NOENT } else { Errno::NAMETOOLONG };
@@ -160,7 +161,7 @@ impl Layer {
     }
 
     fn hard_link(&mut self, place: &Components, entry: &Entry) -> Result<()> {
-        let target = clean_hard_link(&entry.path, &entry.link)?;
+        let target = clean_hard_link(&entry.link)?;
         let (target_name, target_parent) = split(&target)?;
         let missing = || Error::io("creating", join(place), Errno::NOENT);
         let from = self.resolve(target_parent)?.ok_or_else(missing)?;
@@ -190,8 +191,8 @@ impl Layer {
         }
         let hidden = &name[PREFIX.len()..];
         if matches!(hidden, b"" | b"." | b"..") {
-            let place = join(&[parent, &[hidden.to_vec()]].concat());
-            return Err(Error::Breakout(format!("whiteout of {:?}", place.display())));
+            let entry = join(&[parent, &[name.to_vec()]].concat());
+            return Err(bad_whiteout(entry.as_os_str().as_bytes()));
         }
         let parent = self.directory(parent, mtime)?;
         match self.tree.child(parent, hidden) {

@@ -6,11 +6,11 @@ set -euo pipefail
 declare -A PACKAGE_OF=(
   [cc]=gcc [make]=make [busybox-static]=busybox-static [python3]=python3 [ip]=iproute2 [unshare]=util-linux [script]=bsdutils
   [nft]=nftables [jq]=jq [docker-registry]=docker-registry [debootstrap]=debootstrap [crun]=crun [runc]=runc
-  [qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio [depmod]=kmod [xz]=xz-utils [mkfs.ext4]=e2fsprogs
+  [qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio [depmod]=kmod [xz]=xz-utils [mkfs.ext4]=e2fsprogs [strace]=strace
   [curl]=curl [debian-keyring]=debian-archive-keyring)
 case ${1:-} in
   quickstart) commands=(cc busybox-static python3 unshare script) ;;
-  test | test-vm) commands=(cc busybox-static python3 ip unshare script nft jq docker-registry debootstrap qemu-system-x86_64 cpio depmod xz mkfs.ext4 curl debian-keyring) ;;
+  test | test-vm) commands=(cc busybox-static python3 ip unshare script nft jq docker-registry debootstrap qemu-system-x86_64 cpio depmod xz mkfs.ext4 strace curl debian-keyring) ;;
   bench) commands=(cc busybox-static python3 ip unshare runc) ;;
   *) echo "usage: needs.sh quickstart|test|test-vm|bench" >&2; exit 2 ;;
 esac

@@ -21,6 +21,8 @@ pub(crate) struct Bed {
     /// Ends containers when this process is killed before it can.
     watch: Beside,
     extra: Vec<String>,
+    /// A program, with its arguments, that runs the daemon.
+    pub(crate) runner: Vec<String>,
 }
 
 /// A program in a bed's network namespace.
@@ -168,7 +170,7 @@ impl Bed {
         bed
     }
 
-    fn import_busybox(&self) {
+    pub(crate) fn import_busybox(&self) {
         let tar = rootfs_tar().to_str().expect("temporary paths are text");
         self.docker(&["import", "--change", r#"CMD ["sh"]"#, tar, "busybox:latest"]).ok();
     }
@@ -189,6 +191,7 @@ impl Bed {
             folder,
             cgroup,
             extra: extra.iter().map(|word| (*word).to_owned()).collect(),
+            runner: Vec::new(),
         };
         bed.start();
         bed
@@ -213,6 +216,38 @@ impl Bed {
     /// Starts the daemon and waits until it answers.
     pub(crate) fn start(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs already");
+        self.daemon = Some(self.spawn());
+        let deadline = Instant::now() + PATIENCE;
+        while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
+            assert!(Instant::now() < deadline, "the daemon does not answer:\n{}", self.log());
+            let ended = self.daemon.as_mut().and_then(|daemon| daemon.try_wait().ok().flatten());
+            assert!(ended.is_none(), "the daemon ended:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts a daemon that cannot start; what it says.
+    pub(crate) fn daemon_fails(&self) -> String {
+        assert!(self.daemon.is_none(), "the daemon runs already");
+        let before = self.log().len();
+        let mut child = self.spawn();
+        let deadline = Instant::now() + PATIENCE;
+        let ended = loop {
+            if let Some(ended) = child.try_wait().expect("wait for the daemon") {
+                break ended;
+            }
+            if Instant::now() > deadline {
+                child.kill().expect("kill the daemon");
+                child.wait().expect("reap the daemon");
+                panic!("the daemon starts:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        assert!(!ended.success(), "the daemon ends well:\n{}", self.log());
+        self.log().split_off(before)
+    }
+
+    fn spawn(&self) -> Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -221,19 +256,12 @@ impl Bed {
         // Each replaces itself with the next: what is spawned here becomes the daemon. It ends with this thread.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "nsenter"]).args(self.namespaces());
-        command.arg(wharf_binary()).arg("daemon").args(["-H", &self.host()]);
+        command.args(&self.runner).arg(wharf_binary()).arg("daemon").args(["-H", &self.host()]);
         command.arg("--data-root").arg(self.path("data")).arg("--exec-root").arg(self.path("run"));
         command.args(["--cgroup-parent", &self.cgroup, "--config-file"]).arg(self.path("daemon.json"));
         std::fs::write(self.path("daemon.json"), "{}").expect("write the configuration");
         command.args(&self.extra).stdin(Stdio::null()).stdout(log.try_clone().expect("clone")).stderr(log);
-        self.daemon = Some(command.spawn().expect("start the daemon"));
-        let deadline = Instant::now() + PATIENCE;
-        while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
-            assert!(Instant::now() < deadline, "the daemon does not answer:\n{}", self.log());
-            let ended = self.daemon.as_mut().and_then(|daemon| daemon.try_wait().ok().flatten());
-            assert!(ended.is_none(), "the daemon ended:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        command.spawn().expect("start the daemon")
     }
 
     /// The arguments with which `nsenter` enters the bed's namespaces.
@@ -246,6 +274,41 @@ impl Bed {
     /// The daemon's process id: `nsenter` replaces itself with the daemon.
     pub(crate) fn pid(&self) -> u32 {
         self.daemon.as_ref().expect("the daemon runs").id()
+    }
+
+    /// A port of `127.0.0.1` in the daemon's network namespace.
+    pub(crate) fn listener(&self) -> std::net::TcpListener {
+        use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+        let path = format!("/proc/{}/ns/net", self.namespace.0.id());
+        // In a thread of its own: a socket stays where it was made.
+        let bind = move || {
+            let namespace = std::fs::File::open(path)?;
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), kind)?;
+            std::net::TcpListener::bind("127.0.0.1:0")
+        };
+        std::thread::spawn(bind).join().expect("no panic").expect("listen in the namespace")
+    }
+
+    /// The names of other processes in the daemon's network namespace: helpers, and what is left of containers.
+    pub(crate) fn processes_beside(&self) -> Vec<String> {
+        let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        let holder = self.namespace.0.id().to_string();
+        let ours = namespace(&holder);
+        let daemon = self.daemon.as_ref().map(|daemon| daemon.id().to_string()).unwrap_or_default();
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let others = pids.filter(|pid| *pid != holder && *pid != daemon && pid.parse::<u32>().is_ok());
+        let beside = others.filter(|pid| ours.is_some() && namespace(pid) == ours);
+        let name = |pid: String| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+        beside.filter_map(name).map(|comm| comm.trim().to_owned()).collect()
+    }
+
+    /// A path as the daemon sees it, who may have a disk of its own.
+    pub(crate) fn inside(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        let path = path.strip_prefix("/").expect("it is absolute");
+        PathBuf::from(format!("/proc/{}/root", self.namespace.0.id())).join(path)
     }
 
     /// Starts a program in the daemon's network namespace; it is killed when the guard is dropped.
@@ -263,7 +326,7 @@ impl Bed {
         command.stdin(Stdio::null()).output().expect("run a program beside the daemon").into()
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status().expect("run kill");
         assert!(sent.success());
     }
@@ -340,7 +403,7 @@ impl Bed {
     }
 
     /// Cgroups below this bed's parent that have not been removed.
-    fn leftover_cgroups(&self) -> Vec<PathBuf> {
+    pub(crate) fn leftover_cgroups(&self) -> Vec<PathBuf> {
         let name = self.cgroup.trim_start_matches('/');
         let roots =
             std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
@@ -371,7 +434,7 @@ impl Bed {
     }
 
     /// Mounts of the host below this bed's folder.
-    fn leftover_mounts(&self) -> Vec<String> {
+    pub(crate) fn leftover_mounts(&self) -> Vec<String> {
         let folder = self.folder.path().to_string_lossy().into_owned();
         let mounts = format!("/proc/{}/mounts", self.namespace.0.id());
         let mounts = std::fs::read_to_string(mounts).unwrap_or_default();

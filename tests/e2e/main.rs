@@ -4,18 +4,30 @@
 //!
 //! The clients are Docker's own command line and its Python and Node SDKs, unmodified: if they fail, we are wrong.
 
+mod archives;
 mod bed;
 mod containers;
 mod contract;
 mod copy;
 mod faults;
+mod faults_http;
+mod faults_limits;
+mod faults_registry;
+mod faults_restart;
+mod full_disk;
+mod hostile;
 mod http;
 mod images;
+mod inventory;
+mod kills;
+mod liar;
 mod networks;
 mod networks_more;
 mod parity;
 mod push;
+mod raw;
 mod registry;
 mod sdk;
 mod streams;
+mod sweep;
 mod volumes;

@@ -228,7 +228,12 @@ fn prepare(shared: &Arc<Shared>, mut record: Record, image: &ResolvedImage) -> R
         let driver_config = options.driver_config.unwrap_or_default();
         let request = VolumeRequest {
             name: mount.point.name.clone(),
-            driver: mount.point.driver.clone(),
+            // Nobody has chosen what is only the default: a volume of that name may be kept by another driver.
+            driver: if mount.point.driver == store::LOCAL {
+                String::new()
+            } else {
+                mount.point.driver.clone()
+            },
             driver_opts: driver_config.options.unwrap_or_default(),
             labels: options.labels,
         };

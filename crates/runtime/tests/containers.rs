@@ -464,6 +464,35 @@ fn privileged_a_time_namespace_has_its_offsets() {
 }
 
 #[test]
+fn privileged_a_time_namespace_of_a_new_user_namespace_has_its_offsets() {
+    let mut bundle = Bundle::new("cut -d. -f1 /proc/uptime");
+    for path in [bundle.path().to_owned(), bundle.rootfs()] {
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    }
+    let map = vec![IdMapping { container_id: 0, host_id: 100_000, size: 65_536 }];
+    bundle.linux().uid_mappings.clone_from(&map);
+    bundle.linux().gid_mappings = map;
+    bundle.namespace(NamespaceKind::User, "");
+    bundle.namespace(NamespaceKind::Time, "");
+    let offset = types::spec::TimeOffset { secs: 1_000_000, nanosecs: 0 };
+    bundle.linux().time_offsets.insert("boottime".into(), offset);
+    assert!(bundle.output().trim().parse::<u64>().unwrap() >= 1_000_000);
+}
+
+#[test]
+fn privileged_a_start_container_hook_without_an_environment_has_the_processs() {
+    let mut bundle = Bundle::new("cat /told");
+    bundle.process().env.push("ONE=two".into());
+    let hook = Hook {
+        path: "/bin/sh".into(),
+        args: ["sh", "-c", "echo $ONE > /told"].map(String::from).to_vec(),
+        ..Hook::default()
+    };
+    bundle.spec.hooks = Some(Hooks { start_container: vec![hook], ..Hooks::default() });
+    assert_eq!(bundle.output(), "two\n");
+}
+
+#[test]
 fn privileged_sysctls_are_set_in_the_containers_namespaces() {
     let mut bundle = Bundle::new("cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax");
     bundle.linux().sysctl.insert("net.ipv4.ip_forward".into(), "1".into());

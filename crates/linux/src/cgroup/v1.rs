@@ -35,7 +35,13 @@ fn inherit_cpuset(directory: &Path) -> Result<()> {
         if own.trim().is_empty() {
             let parent =
                 directory.parent().ok_or_else(|| Error::InvalidPath(directory.display().to_string()))?;
-            write(directory, name, read(parent, name)?.trim())?;
+            let mut value = read(parent, name)?;
+            if value.trim().is_empty() {
+                // Made by somebody who did not need it. The uppermost has all there is.
+                inherit_cpuset(parent)?;
+                value = read(parent, name)?;
+            }
+            write(directory, name, value.trim())?;
         }
     }
     Ok(())

@@ -161,7 +161,12 @@ impl Init<'_> {
                 format!("{clock} {} {}\n", offset.secs, offset.nanosecs)
             };
             let text: String = self.linux.time_offsets.iter().map(line).collect();
-            std::fs::write("/proc/self/timens_offsets", text).doing(|| "set time offsets".into())?;
+            // The files of an undumpable process are the host root's, and becoming root of a user namespace made it one.
+            let owner = |how| set_dumpable_behavior(how).doing(|| "set time offsets".into());
+            owner(DumpableBehavior::Dumpable)?;
+            let written = std::fs::write("/proc/self/timens_offsets", text);
+            owner(DumpableBehavior::NotDumpable)?;
+            written.doing(|| "set time offsets".into())?;
         }
         let made = namespace::open(Path::new("/proc/self/ns/time_for_children"))
             .doing(|| "open time namespace".into())?;
@@ -327,7 +332,14 @@ impl Init<'_> {
         let Some(hooks) = &self.request.spec.hooks else { return Ok(()) };
         self.await_go()?;
         let state = state(self.request, self.pid, status);
-        crate::hooks::run(kind, pick(hooks), &state)
+        let mut list = pick(hooks).clone();
+        if kind == "startContainer" {
+            // As in runc: these belong to the container, and are told as much as its process.
+            list.iter_mut()
+                .filter(|hook| hook.env.is_empty())
+                .for_each(|hook| hook.env.clone_from(&self.launch.process.env));
+        }
+        crate::hooks::run(kind, &list, &state)
     }
 
     /// Waits until `start` opens the gate: by the channel, or by a connection when `start` is another process.

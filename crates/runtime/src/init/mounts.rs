@@ -102,12 +102,16 @@ fn must_be_plain(root: BorrowedFd<'_>, mount: &Mount, target: BorrowedFd<'_>) ->
     let relative = mount.destination.trim_start_matches('/');
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_SYMLINKS;
-    let direct = rustix::fs::openat2(root, relative, flags, Mode::empty(), resolve)?;
+    let refuse = || {
+        let text = format!("filesystem {:?} must be mounted on ordinary directory", mount.kind);
+        std::io::Error::new(std::io::ErrorKind::InvalidInput, text)
+    };
+    let direct = rustix::fs::openat2(root, relative, flags, Mode::empty(), resolve).map_err(|_| refuse())?;
     let (one, other) = (rustix::fs::fstat(&direct)?, rustix::fs::fstat(target)?);
     if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino) {
         return Ok(());
     }
-    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path has symbolic links"))
+    Err(refuse())
 }
 
 /// What programs in the container learn from procfs must come from procfs: whoever covers it can fake the writes that

@@ -119,7 +119,7 @@ fn tree_attr(name: &str) -> Option<(u64, u64)> {
         "rnodiratime" => (attr::NODIRATIME, 0),
         "rdiratime" => (0, attr::NODIRATIME),
         "rrelatime" => (attr::RELATIME, attr::ATIME),
-        "rnorelatime" => (attr::STRICTATIME, attr::ATIME),
+        "rnorelatime" => (0, attr::ATIME),
         "rnoatime" => (attr::NOATIME, attr::ATIME),
         "ratime" => (0, attr::ATIME),
         "rstrictatime" => (attr::STRICTATIME, attr::ATIME),

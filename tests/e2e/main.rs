@@ -6,6 +6,9 @@
 
 mod archives;
 mod bed;
+mod cli_connections;
+mod cli_copy;
+mod cli_search;
 mod containers;
 mod contract;
 mod copy;

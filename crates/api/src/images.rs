@@ -175,7 +175,10 @@ pub(crate) async fn search(call: Call) -> Result {
     if call.query.text("term").is_empty() {
         return Err(Error::invalid("search term is required"));
     }
-    Err(Error::not_implemented("searching registries is not implemented by this version of wharf yet"))
+    let limit = call.query.number("limit")?.unwrap_or(0);
+    let filters = call.query.filters()?;
+    let found = call.parts.images.search(call.query.text("term"), limit, &filters, credentials(&call)).await?;
+    reply::json(&found)
 }
 
 /// Since 1.48 some requests name a platform as JSON of its parts.

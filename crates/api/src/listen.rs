@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::fs::{Gid, Mode};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustls::ServerConfig;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -94,6 +94,8 @@ pub(crate) async fn shake_hands(
     let shaken = async {
         let mut first = [0];
         if stream.peek(&mut first).await? == 1 && first[0] != HANDSHAKE_RECORD {
+            // Closing with something unread would cut the answer off.
+            let _request = stream.read(&mut [0; 4096]).await?;
             stream.write_all(PLAIN_TO_TLS).await?;
             return Err(io::Error::other("client sent an HTTP request to an HTTPS server"));
         }

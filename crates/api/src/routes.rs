@@ -126,7 +126,7 @@ static ROUTES: [Route; 109] = [
     ask!(GET, "/images/json", Works, images::list),
     ask!(POST, "/images/load", Works, images::load),
     change!(POST, "/images/prune", Works, images::prune),
-    ask!(GET, "/images/search", NotYet, images::search),
+    ask!(GET, "/images/search", Works, images::search),
     ask!(GET, "/images/{name}/attestations", NotYet, not_built),
     ask!(GET, "/images/{name}/history", Works, images::history),
     ask!(GET, "/images/{name}/json", Partly, images::inspect),

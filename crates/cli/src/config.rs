@@ -26,6 +26,8 @@ pub(crate) struct ConfigFile {
     pub(crate) auths: BTreeMap<String, Auth>,
     /// Daemon's address, or `default`, to proxies.
     pub(crate) proxies: BTreeMap<String, BTreeMap<String, String>>,
+    /// Where plugins are looked for first.
+    pub(crate) cli_plugins_extra_dirs: Vec<String>,
     /// Program that keeps credentials of all registries.
     pub(crate) creds_store: String,
     /// Registry to the program that keeps its credentials.
@@ -42,8 +44,6 @@ pub(crate) struct Auth {
     pub(crate) password: String,
     #[serde(rename = "identitytoken")]
     pub(crate) identity_token: String,
-    #[serde(rename = "registrytoken")]
-    pub(crate) registry_token: String,
 }
 
 /// Where the client's files are: `--config`, `DOCKER_CONFIG`, `~/.docker`.

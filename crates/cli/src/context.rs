@@ -6,7 +6,7 @@ use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use types::ImageRef;
 use wire::client::{Client, Host};
 
@@ -62,6 +62,13 @@ impl Context {
         let named = env::var("DOCKER_CONTEXT").unwrap_or_default();
         let named = if named.is_empty() { self.config().current_context.clone() } else { named };
         if named.is_empty() { "default".to_owned() } else { named }
+    }
+
+    /// Our default address, when neither flags nor environment nor a context say another.
+    pub(crate) fn unsaid_host(&self) -> Option<&'static str> {
+        let is_said = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_default = self.context_name() == contexts::DEFAULT && !self.globals.changed("host");
+        (is_default && !is_said("DOCKER_HOST")).then_some(DEFAULT_HOST)
     }
 
     /// The contexts of this user.
@@ -176,63 +183,25 @@ impl Context {
     }
 
     /// `X-Registry-Auth` for an image: its registry's credentials, or `{}`, in base64.
-    pub(crate) fn registry_auth(&self, image: &ImageRef) -> String {
+    pub(crate) fn registry_auth(&self, image: &ImageRef) -> Result<String, Failure> {
         let domain = image.domain();
         let key = if domain == types::reference::DEFAULT_DOMAIN { HUB_AUTH_KEY } else { domain };
-        let bare = |text: &str| {
-            text.trim_start_matches("https://")
-                .trim_start_matches("http://")
-                .split('/')
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let config = self.config();
-        let auth = config
-            .auths
-            .get(key)
-            .or_else(|| config.auths.iter().find(|(k, _)| bare(k) == bare(key)).map(|(_, auth)| auth));
-        let keeper = Keeper::new(config, &self.directory(), key);
-        let body = match (keeper.has_helper(), auth) {
-            (true, _) => keeper.get().map_or_else(|| json!({}), |known| helped_body(known, key)),
-            (false, auth) => auth.map_or_else(|| json!({}), |auth| auth_body(auth, key)),
-        };
-        base64_url(body.to_string().as_bytes())
-    }
-}
-
-/// What a helper gave.
-fn helped_body((user, secret): (String, String), key: &str) -> Value {
-    match user.as_str() {
-        "<token>" => json!({ "serveraddress": key, "identitytoken": secret }),
-        user => json!({ "serveraddress": key, "username": user, "password": secret }),
-    }
-}
-
-fn auth_body(auth: &config::Auth, key: &str) -> Value {
-    let decoded =
-        base64_decode(&auth.auth).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    let (user, password) = decoded.split_once(':').unwrap_or((&auth.username, &auth.password));
-    let mut body = json!({ "serveraddress": key });
-    for (name, value) in [
-        ("username", user),
-        ("password", password.trim_end_matches('\0')),
-        ("identitytoken", &auth.identity_token),
-        ("registrytoken", &auth.registry_token),
-    ] {
-        if !value.is_empty() {
-            body[name] = json!(value);
+        let keeper = Keeper::new(self.config(), &self.directory(), key);
+        let mut body = json!({});
+        if let Some(known) = keeper.get().map_err(Failure::new)? {
+            let (user, password, token) = known.parts();
+            body["serveraddress"] = json!(key);
+            for (name, value) in [("username", user), ("password", password), ("identitytoken", token)] {
+                if !value.is_empty() {
+                    body[name] = json!(value);
+                }
+            }
         }
+        Ok(base64_url(body.to_string().as_bytes()))
     }
-    body
 }
 
 fn base64_url(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::URL_SAFE.encode(bytes)
-}
-
-fn base64_decode(text: &str) -> Option<Vec<u8>> {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.decode(text).ok()
 }

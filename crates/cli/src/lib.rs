@@ -26,6 +26,7 @@ mod credentials;
 mod flags;
 mod format;
 mod opts;
+mod plugins;
 mod progress;
 mod signals;
 mod status;
@@ -34,6 +35,7 @@ mod tables;
 mod template;
 mod term;
 
+pub use credentials::credential_main;
 pub use status::{Support, support};
 
 use std::ffi::OsString;
@@ -45,6 +47,9 @@ use wire::client::ClientError;
 
 /// The version of Docker whose behaviour this command line has.
 pub(crate) const DOCKER_VERSION: &str = "28.5.2";
+
+/// What `--log-level` takes. This client says everything or fails, so that nothing depends on it.
+const LOG_LEVELS: [&str; 9] = ["", "panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
 
 /// Why a command did not succeed: what is printed on standard error, if anything, and the exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,9 +155,15 @@ fn run(words: &[String]) -> Outcome {
         print_line(&format!("Docker version {DOCKER_VERSION}, build wharf-{}", env!("CARGO_PKG_VERSION")));
         return Ok(());
     }
-    let mut rest: &[String] = &globals.args;
-    if rest.first().is_some_and(|word| word == "help") && !globals.help {
-        return help_about(&rest[1..]);
+    let level = globals.text("log-level");
+    if !LOG_LEVELS.contains(&level.to_lowercase().as_str()) {
+        return Err(Failure::new(format!("Unable to parse logging level: {level}")));
+    }
+    let (all, wants_help) = (globals.args.clone(), globals.help);
+    let context = Context::new(globals);
+    let mut rest: &[String] = &all;
+    if rest.first().is_some_and(|word| word == "help") && !wants_help {
+        return help_about(&context, words, &rest[1..]);
     }
     let mut command: &Command = root;
     let mut path = String::from("docker");
@@ -164,13 +175,18 @@ fn run(words: &[String]) -> Outcome {
         path = format!("{path} {}", child.name);
         rest = &rest[1..];
     }
-    if globals.help {
-        print(&flags::help_text(&path, command, flags::wrap_width()));
+    if path == "docker"
+        && let Some(plugin) = rest.first().and_then(|word| plugins::find(&context, word))
+    {
+        return plugins::run(&context, &plugin, words);
+    }
+    if wants_help {
+        print(&help(&context, &path, command));
         return Ok(());
     }
     let parsed = if path == "docker" { Parsed::of_args(rest) } else { parse_flags(&path, command, rest)? };
     if parsed.help {
-        print(&flags::help_text(&path, command, flags::wrap_width()));
+        print(&help(&context, &path, command));
         return Ok(());
     }
     let foreign = command.all_flags().filter(|flag| flag.windows && parsed.changed(flag.name)).map(|flag| {
@@ -183,9 +199,9 @@ fn run(words: &[String]) -> Outcome {
     match command.action {
         Action::Run(action) => {
             check_args(&path, command, &parsed.args)?;
-            action(&Context::new(globals), &parsed)
+            action(&context, &parsed)
         }
-        Action::Group(_) => unknown_command(&path, command, &parsed.args),
+        Action::Group(_) => unknown_command(&context, &path, command, &parsed.args),
     }
 }
 
@@ -207,26 +223,36 @@ fn flag_failure(path: &str, command: &Command, error: &FlagError) -> Failure {
     Failure { message, code: 125 }
 }
 
-fn help_about(words: &[String]) -> Outcome {
+/// `PATH --help`. The root's names the plugins too.
+fn help(context: &Context, path: &str, command: &Command) -> String {
+    let plugins = if path == "docker" { plugins::list(context) } else { Vec::new() };
+    let shown = plugins.into_iter().filter(|plugin| !plugin.metadata.hidden);
+    let rows: Vec<_> = shown.map(|plugin| (plugin.name, plugin.metadata.short_description)).collect();
+    flags::help_text(path, command, flags::wrap_width(), &rows)
+}
+
+fn help_about(context: &Context, words: &[String], about: &[String]) -> Outcome {
     let mut command: &Command = &commands::ROOT;
     let mut path = String::from("docker");
-    for word in words {
+    if let Some(plugin) = about.first().and_then(|word| plugins::find(context, word)) {
+        return plugins::run(context, &plugin, words);
+    }
+    for word in about {
         let Some(child) = command.children().iter().find(|child| child.answers_to(word)) else {
-            return Err(Failure::new(format!("unknown help topic: {}", words.join(" "))));
+            return Err(Failure::new(format!("unknown help topic: {}", about.join(" "))));
         };
         command = child;
         path = format!("{path} {}", child.name);
     }
-    print(&flags::help_text(&path, command, flags::wrap_width()));
+    print(&help(context, &path, command));
     Ok(())
 }
 
 /// A management command without a command below it: help, or a complaint about the word.
-fn unknown_command(path: &str, command: &Command, args: &[String]) -> Outcome {
+fn unknown_command(context: &Context, path: &str, command: &Command, args: &[String]) -> Outcome {
     let wants_help = path == "docker" && args.iter().any(|word| word == "--help");
     let Some(word) = args.first().filter(|_| !wants_help) else {
-        let _ =
-            io::stderr().lock().write_all(flags::help_text(path, command, flags::wrap_width()).as_bytes());
+        let _ = io::stderr().lock().write_all(help(context, path, command).as_bytes());
         return Ok(());
     };
     if let Some(area) = commands::not_yet(path, word) {

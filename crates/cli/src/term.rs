@@ -54,3 +54,24 @@ pub(crate) fn restore() {
         let _ = termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &before);
     }
 }
+
+/// What is typed on the terminal is not shown until this is dropped.
+pub(crate) struct Hidden(Termios);
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // The terminal may be gone, and then nobody is left to see it.
+        let _ = termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// Hides what is typed, as for a password.
+pub(crate) fn hide_typing() -> Result<Hidden, String> {
+    let stdin = rustix::stdio::stdin();
+    let failed = |error: rustix::io::Errno| format!("unable to disable echo: {error}");
+    let before = termios::tcgetattr(stdin).map_err(failed)?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(termios::LocalModes::ECHO);
+    termios::tcsetattr(stdin, OptionalActions::Now, &silent).map_err(failed)?;
+    Ok(Hidden(before))
+}

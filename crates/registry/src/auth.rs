@@ -202,14 +202,14 @@ impl Shared {
     }
 }
 
-fn form_encode(pairs: &[(&str, &str)]) -> String {
+pub(crate) fn form_encode(pairs: &[(&str, &str)]) -> String {
     // The query of a URL is written exactly as application/x-www-form-urlencoded.
     let Ok(mut url) = reqwest::Url::parse("http://form/") else { return String::new() };
     url.query_pairs_mut().extend_pairs(pairs);
     url.query().unwrap_or_default().to_owned()
 }
 
-fn basic(credentials: &Credentials) -> String {
+pub(crate) fn basic(credentials: &Credentials) -> String {
     let pair = format!("{}:{}", credentials.username, credentials.password);
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
 }

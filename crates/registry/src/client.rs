@@ -86,6 +86,15 @@ impl Client {
         let endpoints = endpoints(&self.0.options, reference.domain());
         Repository::new(self.0.clone(), endpoints, reference.path().to_owned(), credentials)
     }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// The HTTP client for an endpoint.
+    pub(crate) fn http(&self, endpoint: &Endpoint) -> Result<reqwest::Client, Error> {
+        self.0.http(endpoint)
+    }
 }
 
 impl Shared {

@@ -23,6 +23,7 @@ mod error;
 mod manifest;
 mod push;
 mod repository;
+mod search;
 pub mod server;
 mod tls;
 
@@ -34,3 +35,4 @@ pub use error::{Error, ErrorCode};
 pub use manifest::{Fetched, Manifests, choose, parse};
 pub use push::{Pushed, Pusher};
 pub use repository::{Repository, Target};
+pub use search::Found;

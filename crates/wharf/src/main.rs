@@ -5,6 +5,7 @@
 //! | `wharf`, `docker` | | the command line |
 //! | `dockerd` | `daemon` | the daemon |
 //! | `wharf-runtime`, `runc` | `runtime` | the OCI runtime |
+//! | `docker-credential-wharf` | `credential` | the helper that keeps registry credentials |
 //! | `docker-init` | `init` | the first process of a container started with `--init` |
 //! | `wharf-zygote` | | what supervisors are forked from (only the daemon calls it) |
 //! | `wharf-relay` | | containers' name server and IPv6 proxy (only the daemon calls it) |
@@ -21,6 +22,7 @@ enum Program {
     Daemon,
     Runtime,
     Init,
+    Credential,
     Zygote,
     Relay,
 }
@@ -37,6 +39,7 @@ fn program(args: &[OsString]) -> (Program, usize) {
         "dockerd" => Some(Program::Daemon),
         "wharf-runtime" | "runc" => Some(Program::Runtime),
         "docker-init" => Some(Program::Init),
+        "docker-credential-wharf" => Some(Program::Credential),
         name if name == supervisor::ZYGOTE_NAME => Some(Program::Zygote),
         name if name == engine::RELAY_NAME => Some(Program::Relay),
         _ => None,
@@ -48,6 +51,7 @@ fn program(args: &[OsString]) -> (Program, usize) {
         Some("daemon") => (Program::Daemon, 2),
         Some("runtime") => (Program::Runtime, 2),
         Some("init") => (Program::Init, 2),
+        Some("credential") => (Program::Credential, 2),
         _ => (Program::Cli, 0),
     }
 }
@@ -61,6 +65,7 @@ fn main() {
         Program::Daemon => daemon::main(rest()),
         Program::Runtime => runtime::main(rest()),
         Program::Init => supervisor::init_main(&rest()),
+        Program::Credential => cli::credential_main(&rest()),
         Program::Zygote => supervisor::zygote_main(),
         Program::Relay => engine::relay_main(),
     };
@@ -82,6 +87,8 @@ mod tests {
             ("wharf-runtime runtime", (Program::Runtime, 1)),
             ("/sbin/docker-init -- sh", (Program::Init, 1)),
             ("wharf init -- sh", (Program::Init, 2)),
+            ("/usr/bin/docker-credential-wharf get", (Program::Credential, 1)),
+            ("wharf credential list", (Program::Credential, 2)),
             ("wharf-zygote", (Program::Zygote, 1)),
             ("wharf-relay", (Program::Relay, 1)),
             ("", (Program::Cli, 0)),

@@ -239,7 +239,13 @@ fn platform_query(parsed: &Parsed) -> Result<Query, Failure> {
 /// `--platform`, as the API's JSON.
 pub(super) fn platform_json(text: &str) -> Result<Json, Failure> {
     let parts: Vec<&str> = text.split('/').collect();
-    if parts.len() > 3 || parts.iter().any(|part| part.is_empty()) {
+    if parts.len() > 3 {
+        return Err(Failure::new(format!(
+            "{}: cannot parse platform specifier: invalid argument",
+            go_quote(text)
+        )));
+    }
+    if parts.iter().any(|part| part.is_empty()) {
         let what = "unknown operating system or architecture";
         return Err(Failure::new(format!("invalid platform: {}: {what}", go_quote(text))));
     }

@@ -22,7 +22,10 @@ pub(crate) fn any(context: &Context, parsed: &Parsed) -> Outcome {
     let kind = parsed.text("type");
     if !kind.is_empty() && !KINDS.contains(&kind) {
         if OTHER_KINDS.contains(&kind) {
-            return Err(Failure::new(format!("docker inspect --type {kind}: not implemented")));
+            let client = context.client()?;
+            return show(&parsed.args, parsed.text("format"), |name| {
+                fetch(client, kind, name, false).map_err(|error| error.to_string())
+            });
         }
         let mut all: Vec<&str> = KINDS.into_iter().chain(OTHER_KINDS).collect();
         all.sort_unstable();
@@ -60,7 +63,8 @@ fn fetch(client: &Client, kind: &str, name: &str, size: bool) -> Result<Vec<u8>,
         "container" => client.get_raw(&format!("/containers/{name}/json"), &Query::new().flag("size", size)),
         "image" => client.get_raw(&format!("/images/{name}/json"), &Query::new()),
         "network" => client.get_raw(&format!("/networks/{name}"), &Query::new()),
-        _ => client.get_raw(&format!("/volumes/{name}"), &Query::new()),
+        "plugin" => client.get_raw(&format!("/plugins/{name}/json"), &Query::new()),
+        kind => client.get_raw(&format!("/{kind}s/{name}"), &Query::new()),
     }
 }
 
@@ -140,7 +144,10 @@ pub(super) fn show(names: &[String], format: &str, fetch: impl Fn(&str) -> Fetch
 fn apply(template: &Template, document: &str) -> Result<String, String> {
     let document: Json =
         serde_json::from_str(document).map_err(|error| format!("unable to read inspect data: {error}"))?;
-    template
-        .execute(&Value::from_json(&document), Functions::Data)
-        .map_err(|error| format!("template parsing error: {error}"))
+    // Docker shows containers as they come, in maps, whose keys Go sorts; all else in structs.
+    let value = match document["HostConfig"].is_object() {
+        true => Value::from_json(&document).unordered(),
+        false => Value::from_json(&document),
+    };
+    template.execute(&value, Functions::Data).map_err(|error| format!("template parsing error: {error}"))
 }

@@ -73,20 +73,23 @@ fn post(client: &Client, name: &str, verb: &str, query: &Query) -> Done {
 }
 
 /// `--signal` and `--timeout` of `stop` and `restart`.
-fn stop_query(parsed: &Parsed) -> Query {
+fn stop_query(parsed: &Parsed) -> Result<Query, Failure> {
+    if parsed.given("time") && parsed.given("timeout") {
+        return Err("conflicting options: cannot specify both --timeout and --time".into());
+    }
     let query = Query::new().text("signal", parsed.text("signal"));
-    if parsed.changed("timeout") { query.with("t", parsed.int("timeout").to_string()) } else { query }
+    Ok(if parsed.changed("timeout") { query.with("t", parsed.int("timeout").to_string()) } else { query })
 }
 
 /// `docker stop`.
 pub(crate) fn stop(context: &Context, parsed: &Parsed) -> Outcome {
-    let query = stop_query(parsed);
+    let query = stop_query(parsed)?;
     each(context, &parsed.args, |client, name| post(client, name, "stop", &query))
 }
 
 /// `docker restart`.
 pub(crate) fn restart(context: &Context, parsed: &Parsed) -> Outcome {
-    let query = stop_query(parsed);
+    let query = stop_query(parsed)?;
     each(context, &parsed.args, |client, name| post(client, name, "restart", &query))
 }
 

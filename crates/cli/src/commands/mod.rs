@@ -3,6 +3,7 @@
 mod contexts;
 mod cp;
 mod create;
+mod dial;
 mod events;
 mod exec;
 mod explain;
@@ -17,6 +18,7 @@ mod ps;
 mod pull;
 mod registries;
 mod run;
+mod search;
 mod tree;
 mod usage;
 mod version;
@@ -29,7 +31,7 @@ use serde_json::Value as Json;
 pub(crate) use tree::ROOT;
 
 /// Commands of Docker that are not built yet, with the part of Wharf they belong to.
-const NOT_YET: [(&str, &str); 19] = [
+const NOT_YET: [(&str, &str); 16] = [
     ("docker build", "image builds"),
     ("docker builder", "image builds"),
     ("docker buildx", "image builds"),
@@ -40,14 +42,11 @@ const NOT_YET: [(&str, &str); 19] = [
     ("docker manifest", "registries"),
     ("docker node", "clusters"),
     ("docker plugin", "plugins"),
-    ("docker search", "registries"),
     ("docker secret", "clusters"),
     ("docker service", "clusters"),
     ("docker stack", "clusters"),
     ("docker swarm", "clusters"),
-    ("docker system dial-stdio", "ssh connections"),
     ("docker trust", "content trust"),
-    ("docker volume update", "clusters"),
     ("docker scout", "plugins"),
 ];
 

@@ -59,7 +59,7 @@ fn prune(
     Ok(Pruned { text, bytes: report["SpaceReclaimed"].as_u64().unwrap_or(0) })
 }
 
-fn confirmed(parsed: &Parsed, question: &str, what: &str) -> Outcome {
+fn confirmed(parsed: &Parsed, question: &str) -> Outcome {
     if parsed.on("force") {
         return Ok(());
     }
@@ -69,7 +69,8 @@ fn confirmed(parsed: &Parsed, question: &str, what: &str) -> Outcome {
     let _ = io::stdin().read_line(&mut answer);
     match answer.trim().eq_ignore_ascii_case("y") {
         true => Ok(()),
-        false => Err(Failure::new(format!("{what} prune has been cancelled"))),
+        // Saying no is no failure.
+        false => Err(Failure::silent(0)),
     }
 }
 
@@ -79,7 +80,7 @@ fn filters(parsed: &Parsed) -> Filters {
 
 /// `docker container prune`.
 pub(crate) fn containers(context: &Context, parsed: &Parsed) -> Outcome {
-    confirmed(parsed, CONTAINERS, "container")?;
+    confirmed(parsed, CONTAINERS)?;
     prune(context, "containers", "ContainersDeleted", "Deleted Containers", &filters(parsed))?.print();
     Ok(())
 }
@@ -87,7 +88,7 @@ pub(crate) fn containers(context: &Context, parsed: &Parsed) -> Outcome {
 /// `docker image prune`.
 pub(crate) fn images(context: &Context, parsed: &Parsed) -> Outcome {
     let all = parsed.on("all");
-    confirmed(parsed, if all { IMAGES } else { DANGLING }, "image")?;
+    confirmed(parsed, if all { IMAGES } else { DANGLING })?;
     let mut filters = filters(parsed);
     filters.add("dangling", if all { "false" } else { "true" });
     prune(context, "images", "ImagesDeleted", "Deleted Images", &filters)?.print();
@@ -104,14 +105,14 @@ pub(crate) fn volumes(context: &Context, parsed: &Parsed) -> Outcome {
     if all {
         filters.add("all", "true");
     }
-    confirmed(parsed, if all { VOLUMES } else { ANONYMOUS }, "volume")?;
+    confirmed(parsed, if all { VOLUMES } else { ANONYMOUS })?;
     prune(context, "volumes", "VolumesDeleted", "Deleted Volumes", &filters)?.print();
     Ok(())
 }
 
 /// `docker network prune`.
 pub(crate) fn networks(context: &Context, parsed: &Parsed) -> Outcome {
-    confirmed(parsed, NETWORKS, "network")?;
+    confirmed(parsed, NETWORKS)?;
     let pruned = prune(context, "networks", "NetworksDeleted", "Deleted Networks", &filters(parsed))?;
     if !pruned.text.is_empty() {
         print_line(&pruned.text);
@@ -124,7 +125,7 @@ pub(crate) fn system(context: &Context, parsed: &Parsed) -> Outcome {
     let (all, with_volumes) = (parsed.on("all"), parsed.on("volumes"));
     let filters = filters(parsed);
     if with_volumes && filters.has("until") {
-        return Err(Failure::new("The \"until\" filter is not supported with \"--volumes\""));
+        return Err(Failure::new("ERROR: The \"until\" filter is not supported with \"--volumes\""));
     }
     let mut question = String::from("WARNING! This will remove:\n  - all stopped containers\n");
     question.push_str("  - all networks not used by at least one container\n");
@@ -141,7 +142,7 @@ pub(crate) fn system(context: &Context, parsed: &Parsed) -> Outcome {
         given.iter().for_each(|filter| question.push_str(&format!("  - {filter}\n")));
     }
     question.push_str("\nAre you sure you want to continue?");
-    confirmed(parsed, &question, "system")?;
+    confirmed(parsed, &question)?;
     let mut parts = vec![
         prune(context, "containers", "ContainersDeleted", "Deleted Containers", &filters)?,
         prune(context, "networks", "NetworksDeleted", "Deleted Networks", &filters)?,

@@ -41,7 +41,7 @@ pub(super) fn pull(context: &Context, reference: &ImageRef, platform: &str, targ
     };
     let query =
         Query::new().with("fromImage", reference.repository()).text("tag", &tag).text("platform", platform);
-    let auth = context.registry_auth(reference);
+    let auth = context.registry_auth(reference)?;
     let headers = [("X-Registry-Auth", auth.as_str())];
     let answer = context.client()?.send("POST", "/images/create", &query, &headers, Payload::Empty)?;
     progress::show(answer, target)

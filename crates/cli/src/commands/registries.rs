@@ -2,15 +2,15 @@
 
 use std::io::Read as _;
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use types::ImageRef;
-use wire::client::{Payload, Query, path_escape};
+use wire::client::{ClientError, Payload, Query, path_escape};
 
 use crate::context::{Context, HUB_AUTH_KEY};
-use crate::credentials::Keeper;
+use crate::credentials::{Credential, ENVIRONMENT, Keeper};
 use crate::flags::{Action, Args, Command, Flag, Kind, Parsed, flag};
 use crate::progress::{self, Target};
-use crate::{Failure, Outcome, print_line, warn};
+use crate::{Failure, Outcome, print, print_line, term, warn};
 
 pub(super) static PUSH: Command =
     Command::new("push", "[OPTIONS] NAME[:TAG]", "Upload an image to a registry", Action::Run(push))
@@ -66,7 +66,7 @@ fn push(context: &Context, parsed: &Parsed) -> Outcome {
     if !parsed.text("platform").is_empty() {
         query = query.json("platform", &super::images::platform_json(parsed.text("platform"))?);
     }
-    let auth = context.registry_auth(&reference);
+    let auth = context.registry_auth(&reference)?;
     let headers = [("X-Registry-Auth", auth.as_str())];
     let path = format!("/images/{}/push", path_escape(&reference.familiar_repository()));
     let answer = context.client()?.send("POST", &path, &query, &headers, Payload::Empty)?;
@@ -88,49 +88,153 @@ fn key_of(parsed: &Parsed) -> String {
     }
 }
 
-fn login(context: &Context, parsed: &Parsed) -> Outcome {
-    let (user, given) = (parsed.text("username"), parsed.text("password"));
-    let from_stdin = parsed.on("password-stdin");
-    if !given.is_empty() {
+/// What is known of the user before anybody is asked.
+fn check_login(parsed: &Parsed) -> Result<(String, String), Failure> {
+    let (user, password) = (parsed.text("username"), parsed.text("password"));
+    if parsed.changed("password-stdin") {
+        if parsed.changed("password") {
+            return Err("conflicting options: cannot specify both --password and --password-stdin".into());
+        }
+        if !parsed.changed("username") {
+            return Err("the --password-stdin option requires --username to be set".into());
+        }
+    }
+    for (flag, value) in [("username", user), ("password", password)] {
+        if parsed.changed(flag) && value.is_empty() {
+            return Err(Failure::new(format!("{flag} is empty")));
+        }
+    }
+    if !password.is_empty() {
         warn("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
-        if from_stdin {
-            return Err(Failure::new("--password and --password-stdin are mutually exclusive"));
-        }
     }
-    let mut password = given.to_owned();
-    if from_stdin {
-        if user.is_empty() {
-            return Err(Failure::new("Must provide --username with --password-stdin"));
-        }
-        let read = std::io::stdin().read_to_string(&mut password);
-        read.map_err(|error| Failure::new(crate::os_error(&error)))?;
-        password = password.trim_end_matches('\n').trim_end_matches('\r').to_owned();
+    if !parsed.on("password-stdin") {
+        return Ok((user.trim().to_owned(), password.trim().to_owned()));
     }
+    let mut given = String::new();
+    let read = std::io::stdin().read_to_string(&mut given);
+    read.map_err(|error| Failure::new(crate::os_error(&error)))?;
+    let given = given.strip_suffix('\n').unwrap_or(&given);
+    Ok((user.trim().to_owned(), given.strip_suffix('\r').unwrap_or(given).to_owned()))
+}
+
+/// A message with a heading in front of its first line, as Docker sets them apart.
+fn note(heading: &str, text: &str) {
+    let indented = text.replace('\n', &format!("\n{}", " ".repeat(heading.len())));
+    warn(&format!("\n{heading}{indented}"));
+}
+
+fn warn_of_environment() {
+    if std::env::var_os(ENVIRONMENT).is_some_and(|value| !value.is_empty()) {
+        note(
+            " Warn -> ",
+            &format!(
+                "{ENVIRONMENT} is set and takes precedence.\nUnset {ENVIRONMENT} to restore the CLI auth behaviour.\n"
+            ),
+        );
+    }
+}
+
+fn login(context: &Context, parsed: &Parsed) -> Outcome {
+    let (user, password) = check_login(parsed)?;
+    warn_of_environment();
     let key = key_of(parsed);
     let keeper = Keeper::new(context.config(), &context.directory(), &key);
-    let mut body = json!({ "username": user, "password": password, "serveraddress": key });
-    if user.is_empty() || password.is_empty() {
-        // Whoever has logged in before does so again without being asked.
-        let known = if user.is_empty() { keeper.get() } else { None };
-        let Some((user, secret)) = known else {
-            return Err(Failure::new("Cannot perform an interactive login from a non TTY device"));
-        };
-        print_line("Authenticating with existing credentials...");
-        body = json!({ "username": user, "password": secret, "serveraddress": key });
+    let known = if user.is_empty() && password.is_empty() { keeper.get().unwrap_or_default() } else { None };
+    let known_user = known.as_ref().map(|known| known.parts().0.to_owned()).unwrap_or_default();
+    // Whoever has logged in before does so again without being asked.
+    if let Some((user, password, _)) = known.as_ref().map(Credential::parts)
+        && !user.is_empty()
+    {
+        warn(&format!("Authenticating with existing credentials... [Username: {user}]"));
+        note(
+            " Info -> ",
+            "To login with a different account, run 'docker logout' followed by 'docker login'",
+        );
+        warn("\n");
+        match authenticate(context, &keeper, &key, user, password) {
+            Ok(status) => return say(&status),
+            Err(error) if error.status() == Some(401) => warn("Stored credentials invalid or expired"),
+            Err(error) => warn(&format!("Login did not succeed, error: {error}")),
+        }
     }
-    let answer = context.client()?.post("/auth", &Query::new(), Some(&body))?;
-    let text = |value: &Json, name: &str| value[name].as_str().unwrap_or_default().to_owned();
-    let token = text(&answer, "IdentityToken");
-    keeper.store(&text(&body, "username"), &text(&body, "password"), &token).map_err(Failure::new)?;
-    match text(&answer, "Status") {
-        status if status.is_empty() => {}
-        status => print_line(&status),
+    if (user.is_empty() || password.is_empty()) && !term::stdin_is_terminal() {
+        return Err("Error: Cannot perform an interactive login from a non TTY device".into());
+    }
+    let user = if user.is_empty() { ask_user(&key, &known_user)? } else { user };
+    let password = if password.is_empty() { ask_password(&key)? } else { password };
+    say(&authenticate(context, &keeper, &key, &user, &password)?)
+}
+
+fn say(status: &str) -> Outcome {
+    if !status.is_empty() {
+        print_line(status);
     }
     Ok(())
 }
 
+fn ask_user(key: &str, known: &str) -> Result<String, Failure> {
+    if key == HUB_AUTH_KEY {
+        print_line(
+            "Log in with your Docker ID or email address to push and pull images from Docker Hub. If you don't have a Docker \
+             ID, head over to https://hub.docker.com/ to create one.",
+        );
+    }
+    print(&if known.is_empty() { "Username: ".to_owned() } else { format!("Username ({known}): ") });
+    let typed = read_line()?;
+    match (typed.as_str(), known) {
+        ("", "") => Err("Error: Non-null Username Required".into()),
+        ("", known) => Ok(known.to_owned()),
+        (typed, _) => Ok(typed.to_owned()),
+    }
+}
+
+fn ask_password(key: &str) -> Result<String, Failure> {
+    if key == HUB_AUTH_KEY {
+        let advice = "A Personal Access Token (PAT) can be used instead.\nTo create a PAT, visit https://app.docker.com/settings\n\n";
+        note(" Info -> ", advice);
+    }
+    let hidden = term::hide_typing().map_err(Failure::new)?;
+    print("Password: ");
+    let typed = read_line();
+    drop(hidden);
+    print_line("");
+    match typed?.as_str() {
+        "" => Err("Error: Password Required".into()),
+        typed => Ok(typed.to_owned()),
+    }
+}
+
+fn read_line() -> Result<String, Failure> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|error| Failure::new(crate::os_error(&error)))?;
+    Ok(line.trim().to_owned())
+}
+
+/// Has the daemon try the credentials, and keeps what worked: the token, where the registry gave one.
+fn authenticate(
+    context: &Context,
+    keeper: &Keeper<'_>,
+    key: &str,
+    user: &str,
+    password: &str,
+) -> Result<String, ClientError> {
+    let client = context.client().map_err(|failure| ClientError::Unsupported(failure.message))?;
+    let body = json!({ "username": user, "password": password, "serveraddress": key });
+    let answer = client.post("/auth", &Query::new(), Some(&body))?;
+    let token = answer["IdentityToken"].as_str().unwrap_or_default();
+    keeper
+        .store(user, password, token)
+        .map_err(|error| ClientError::Unsupported(format!("Error saving credentials: {error}")))?;
+    Ok(answer["Status"].as_str().unwrap_or_default().to_owned())
+}
+
 fn logout(context: &Context, parsed: &Parsed) -> Outcome {
+    warn_of_environment();
     let key = key_of(parsed);
     print_line(&format!("Removing login credentials for {key}"));
-    Keeper::new(context.config(), &context.directory(), &key).erase().map_err(Failure::new)
+    let erased = Keeper::new(context.config(), &context.directory(), &key).erase();
+    if let Err(error) = erased {
+        warn(&format!("WARNING: could not erase credentials:\n{key}: {error}"));
+    }
+    Ok(())
 }

@@ -3,8 +3,9 @@
 use super::contexts::CONTEXT;
 use super::cp::CP;
 use super::registries::{LOGIN, LOGOUT, PUSH};
+use super::search::SEARCH;
 use super::{
-    create, events, exec, explain, images, inspect, lifecycle, logs, misc, prune, ps, pull, run, usage,
+    create, dial, events, exec, explain, images, inspect, lifecycle, logs, misc, prune, ps, pull, run, usage,
     version, volumes,
 };
 use crate::flags::{Action, Args, Command, Flag, Kind, flag};
@@ -46,8 +47,8 @@ pub(crate) static ROOT: Command = Command::new(
 const COMMANDS: &[&Command] = &[
     &ATTACH, &COMMIT, &CONTAINER, &CONTEXT, &CP, &CREATE, &DIFF, &EVENTS, &EXEC, &EXPORT, &HISTORY, &IMAGE,
     &IMAGES, &IMPORT, &INFO, &INSPECT, &KILL, &LOAD, &LOGIN, &LOGOUT, &LOGS, &NETWORK, &PAUSE, &PORT, &PS,
-    &PULL, &PUSH, &RENAME, &RESTART, &RM, &RMI, &RUN, &SAVE, &START, &STATS, &STOP, &SYSTEM, &TAG, &TOP,
-    &UNPAUSE, &UPDATE, &VERSION, &VOLUME, &WAIT,
+    &PULL, &PUSH, &RENAME, &RESTART, &RM, &RMI, &RUN, &SAVE, &SEARCH, &START, &STATS, &STOP, &SYSTEM, &TAG,
+    &TOP, &UNPAUSE, &UPDATE, &VERSION, &VOLUME, &WAIT,
 ];
 
 static ATTACH: Command = Command::new(
@@ -323,7 +324,7 @@ static INFO: Command =
     Command::new("info", "[OPTIONS]", "Display system-wide information", Action::Run(version::info))
         .aliases("docker system info, docker info")
         .flags(tables::system::INFO)
-        .rank(11);
+        .rank(12);
 static INSPECT: Command = Command::new(
     "inspect",
     "[OPTIONS] NAME|ID [NAME|ID...]",
@@ -339,7 +340,7 @@ static VERSION: Command = Command::new(
     Action::Run(version::version),
 )
 .flags(tables::system::VERSION)
-.rank(10);
+.rank(11);
 static SYSTEM_DF: Command = Command::new("df", "[OPTIONS]", "Show docker disk usage", Action::Run(usage::df))
     .flags(tables::system::SYSTEM_DF);
 static SYSTEM_PRUNE: Command =
@@ -428,6 +429,14 @@ static VOLUME_RM: Command = Command::new(
 .flags(tables::volume::VOLUME_RM)
 .args(Args::AtLeast(1))
 .named("rm", &["remove"]);
+static VOLUME_UPDATE: Command = Command::new(
+    "update",
+    "[OPTIONS] VOLUME",
+    "Update a volume (cluster volumes only)",
+    Action::Run(volumes::update),
+)
+.flags(tables::volume::VOLUME_UPDATE)
+.args(Args::Exactly(1));
 static CONTAINER_LS: Command = PS.named("ls", &["ps", "list"]).rank(0);
 static CONTAINER_RM: Command = RM.named("rm", &["remove"]);
 static IMAGE_LS: Command = Command { action: Action::Run(images::image_ls), ..IMAGES.named("ls", &["list"]) };
@@ -497,11 +506,22 @@ static NETWORK: Command = Command::new(
         &NETWORK_RM,
     ]),
 );
-static SYSTEM: Command =
-    Command::new("system", "", "Manage Docker", Action::Group(&[&SYSTEM_DF, &EVENTS, &INFO, &SYSTEM_PRUNE]));
+static DIAL_STDIO: Command = Command::new(
+    "dial-stdio",
+    "",
+    "Proxy the stdio stream to the daemon connection. Should not be invoked manually.",
+    Action::Run(dial::run),
+)
+.hidden();
+static SYSTEM: Command = Command::new(
+    "system",
+    "",
+    "Manage Docker",
+    Action::Group(&[&SYSTEM_DF, &DIAL_STDIO, &EVENTS, &INFO, &SYSTEM_PRUNE]),
+);
 static VOLUME: Command = Command::new(
     "volume",
     "COMMAND",
     "Manage volumes",
-    Action::Group(&[&VOLUME_CREATE, &VOLUME_INSPECT, &VOLUME_LS, &VOLUME_PRUNE, &VOLUME_RM]),
+    Action::Group(&[&VOLUME_CREATE, &VOLUME_INSPECT, &VOLUME_LS, &VOLUME_PRUNE, &VOLUME_RM, &VOLUME_UPDATE]),
 );

@@ -18,7 +18,7 @@ use crate::format::units::{bytes_size, human_size, human_size_with};
 use crate::template::Value;
 use crate::{Failure, Outcome, print};
 
-const USAGE_ROW: &str = "*formatter.diskUsageContainersContext";
+const USAGE_ROW: &str = "*formatter.diskUsageImagesContext";
 const STATS_ROW: &str = "*container.statsContext";
 const STATS_TABLE: &str = "table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}";
 const NO_VALUE: &str = "--";

@@ -99,12 +99,15 @@ pub(crate) fn version(context: &Context, parsed: &Parsed) -> Outcome {
 
 /// A missing server is a nil pointer, not an empty list.
 fn version_value(info: &Json) -> Value {
-    let value = Value::from_json(info);
+    let value = Value::from_json(info).typed("system.versionInfo");
     if info["Server"].is_null() { value.with_field("Server", Value::Nil) } else { value }
 }
 
 /// Old daemons list no components: the engine is one. Its build time is shown as Go's `ANSIC`.
 fn with_engine(mut server: Json) -> Json {
+    if server.get("Experimental").is_none() {
+        server["Experimental"] = false.into();
+    }
     let text = |name: &str| server[name].as_str().unwrap_or_default().to_owned();
     let engine = json!({
         "Name": "Engine",
@@ -175,7 +178,7 @@ pub(crate) fn info(context: &Context, parsed: &Parsed) -> Outcome {
             all["ServerErrors"] = json!([error.to_string()]);
         }
         all["ClientInfo"] = client_info;
-        let shown = template.execute(&Value::from_json(&all), Functions::Data);
+        let shown = template.execute(&Value::from_json(&all).typed("system.dockerInfo"), Functions::Data);
         print_line(shown.as_ref().map(String::as_str).unwrap_or_default());
         fetched?;
         return shown.map(drop).map_err(|error| Failure::new(error.to_string()));

@@ -118,6 +118,12 @@ pub(super) fn row(volume: &Json) -> Value {
     Value::row_with_labels("*formatter.volumeContext", columns, labels)
 }
 
+/// `docker volume update`. It is for volumes of clusters, which there are none of here.
+pub(crate) fn update(context: &Context, parsed: &Parsed) -> Outcome {
+    context.client()?.get(&format!("/volumes/{}", path_escape(&parsed.args[0])), &Query::new())?;
+    Err(Failure::new("Can only update cluster volumes"))
+}
+
 /// `docker network ls`.
 pub(crate) fn network_ls(context: &Context, parsed: &Parsed) -> Outcome {
     let quiet = parsed.on("quiet");

@@ -214,6 +214,8 @@ pub(crate) struct Command {
     pub(crate) interspersed: bool,
     /// Place among the common commands of the root, from 1; 0 is none.
     pub(crate) rank: u8,
+    /// Not in `--help`.
+    pub(crate) hidden: bool,
     /// What it does.
     pub(crate) action: Action,
 }
@@ -238,6 +240,7 @@ impl Command {
             args: Args::Exactly(0),
             interspersed: true,
             rank: 0,
+            hidden: false,
             action,
         }
     }
@@ -280,6 +283,11 @@ impl Command {
 
     pub(crate) const fn rank(mut self, rank: u8) -> Self {
         self.rank = rank;
+        self
+    }
+
+    pub(crate) const fn hidden(mut self) -> Self {
+        self.hidden = true;
         self
     }
 

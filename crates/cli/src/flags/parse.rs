@@ -6,6 +6,8 @@ use super::{Command, Flag, Kind, checks, go_quote};
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     values: Vec<(&'static str, String)>,
+    /// Names by which flags were given, their second spellings too.
+    names: Vec<&'static str>,
     defaults: Vec<(&'static str, &'static str)>,
     /// Words that are not flags.
     pub(crate) args: Vec<String>,
@@ -43,6 +45,11 @@ impl Parsed {
     /// Whether the flag was given.
     pub(crate) fn changed(&self, name: &str) -> bool {
         self.values.iter().any(|(key, _)| *key == name)
+    }
+
+    /// Whether the flag was given by this very name.
+    pub(crate) fn given(&self, name: &str) -> bool {
+        self.names.contains(&name)
     }
 
     /// The last value of a flag, or its default, or nothing.
@@ -185,6 +192,7 @@ fn set(parsed: &mut Parsed, flag: &Flag, value: &str) -> Result<(), FlagError> {
     if flag.name == "help" {
         parsed.help = kept == "true";
     }
+    parsed.names.push(flag.name);
     match flag.kind {
         Kind::Strings => parsed.values.extend(kept.split(',').map(|part| (flag.target, part.to_owned()))),
         _ => parsed.values.push((flag.target, kept)),

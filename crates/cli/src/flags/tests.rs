@@ -112,7 +112,7 @@ fn help_is_laid_out_in_two_columns_and_wrapped() {
                   -a, --attach list        Attach to STDIN, STDOUT or STDERR\n  \
                   -l, --log-level string   Set the logging level (\"debug\", \"info\",\n                           \
                   \"warn\", \"error\", \"fatal\") (default \"info\")\n";
-    assert_eq!(help_text("docker x", &command, 80), expect);
+    assert_eq!(help_text("docker x", &command, 80, &[]), expect);
 }
 
 #[test]

@@ -16,7 +16,9 @@ pub(crate) fn wrap_width() -> usize {
 }
 
 /// The whole text of `PATH --help`.
-pub(crate) fn help_text(path: &str, command: &Command, width: usize) -> String {
+///
+/// `plugins` are commands that other programs bring: name and what it is for.
+pub(crate) fn help_text(path: &str, command: &Command, width: usize, plugins: &[(String, String)]) -> String {
     let is_root = !path.contains(' ');
     let mut text = String::from("Usage:  ");
     text.push_str(&match command.action {
@@ -35,7 +37,7 @@ pub(crate) fn help_text(path: &str, command: &Command, width: usize) -> String {
         text.push_str(&format!("\nOptions:\n{flags}\n"));
     }
     if let Action::Group(children) = command.action {
-        command_lists(&mut text, children, is_root);
+        command_lists(&mut text, children, is_root.then_some(plugins));
         if !flags.is_empty() && is_root {
             text.push_str(&format!("\nGlobal Options:\n{flags}\n"));
         }
@@ -55,26 +57,35 @@ pub(crate) fn use_line(path: &str, command: &Command) -> String {
     }
 }
 
-fn command_lists(text: &mut String, children: &[&Command], is_root: bool) {
-    let padding = children.iter().map(|child| child.name.len()).max().unwrap_or(0).max(NAME_PADDING);
-    let mut list = |title: &str, members: Vec<&&Command>| {
-        if !members.is_empty() {
+/// The lists of commands. Only the root, which has `plugins`, tells kinds of commands apart.
+fn command_lists(text: &mut String, children: &[&Command], plugins: Option<&[(String, String)]>) {
+    let shown: Vec<&Command> = children.iter().copied().filter(|child| !child.hidden).collect();
+    let longest = shown.iter().map(|child| child.name.len()).max().unwrap_or(0);
+    let longest_plugin =
+        plugins.unwrap_or_default().iter().map(|(name, _)| name.len() + 1).max().unwrap_or(0);
+    let padding = longest.max(longest_plugin).max(NAME_PADDING);
+    let row = |child: &&Command| (child.name.to_owned(), child.about.to_owned());
+    let mut list = |title: &str, rows: Vec<(String, String)>| {
+        if !rows.is_empty() {
             text.push_str(&format!("\n{title}:\n"));
-            for child in members {
-                text.push_str(&format!("  {:padding$} {}\n", child.name, child.about));
+            for (name, about) in rows {
+                text.push_str(&format!("  {name:padding$} {about}\n"));
             }
         }
     };
-    let is_group = |child: &&Command| matches!(child.action, Action::Group(_));
-    if is_root {
-        let mut common: Vec<_> = children.iter().filter(|child| child.rank > 0).collect();
-        common.sort_by_key(|child| child.rank);
-        list("Common Commands", common);
-        list("Management Commands", children.iter().filter(|child| is_group(child)).collect());
-        list("Commands", children.iter().filter(|child| child.rank == 0 && !is_group(child)).collect());
-    } else {
-        list("Commands", children.iter().collect());
-    }
+    let is_group = |child: &&&Command| matches!(child.action, Action::Group(_));
+    let Some(plugins) = plugins else {
+        list("Commands", shown.iter().map(row).collect());
+        return;
+    };
+    let mut common: Vec<&Command> = shown.iter().copied().filter(|child| child.rank > 0).collect();
+    common.sort_by_key(|child| child.rank);
+    list("Common Commands", common.iter().map(row).collect());
+    let mut groups: Vec<(String, String)> = shown.iter().filter(is_group).map(row).collect();
+    groups.extend(plugins.iter().map(|(name, about)| (format!("{name}*"), about.clone())));
+    groups.sort();
+    list("Management Commands", groups);
+    list("Commands", shown.iter().filter(|child| child.rank == 0 && !is_group(child)).map(row).collect());
 }
 
 /// pflag's `FlagUsagesWrapped`: names, word and usage in two columns, the second one wrapped at `columns`.

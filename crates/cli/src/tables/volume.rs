@@ -49,3 +49,8 @@ pub(crate) const VOLUME_PRUNE: &[Flag] = &[
 /// `docker volume rm`.
 pub(crate) const VOLUME_RM: &[Flag] =
     &[flag("force", Kind::Bool, "Force the removal of one or more volumes").short('f')];
+
+/// `docker volume update`.
+pub(crate) const VOLUME_UPDATE: &[Flag] =
+    &[flag("availability", Kind::Str, "Cluster Volume availability (\"active\", \"pause\", \"drain\")")
+        .default("active")];

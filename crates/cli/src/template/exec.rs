@@ -357,6 +357,11 @@ impl State<'_> {
                 self.error(place.at, &place.to_string(), &what)
             }
             funcs::CallError::Failed(why) => {
+                // Go names what is called where it cannot be.
+                let why = match (why.strip_prefix("non-function of"), arguments.first()) {
+                    (Some(rest), Some(called)) => format!("non-function {called} of{rest}"),
+                    _ => why,
+                };
                 self.error(node.at, &command_text(command), &format!("error calling {name}: {why}"))
             }
         })

@@ -26,6 +26,7 @@ mod push;
 mod registry_calls;
 mod remove;
 mod save;
+mod search;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ pub use push::PushRequest;
 pub use registry::Credentials;
 pub use registry_calls::Distribution;
 pub use save::ArchiveStream;
+pub use search::Found;
 pub use view::{
     HistoryEntry, ImageDetails, ImageSummary, ListRequest, Pruned, PullRequest, Removed, ResolvedImage,
 };

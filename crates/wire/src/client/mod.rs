@@ -112,7 +112,9 @@ impl Client {
             builder_version: header("Builder-Version"),
         };
         if response.status() >= 400 && ping.api_version.is_empty() {
-            return Err(response.into_error());
+            // An answer to HEAD has no words; the same question by GET has.
+            let head = Head { method: "GET", target: "/_ping", extra: &[] };
+            return Err(self.send_raw(head, &mut Payload::Empty)?.into_error());
         }
         response.discard();
         Ok(self.ping.get_or_init(|| ping))
@@ -160,6 +162,7 @@ impl Client {
         headers: &[(&str, &str)],
         mut payload: Payload<'_>,
     ) -> Result<Response, ClientError> {
+        check_names(path)?;
         let target = format!("/v{}{path}{}", self.version()?, query.suffix());
         let response = self.send_raw(Head { method, target: &target, extra: headers }, &mut payload)?;
         if response.status() >= 400 { Err(response.into_error()) } else { Ok(response) }
@@ -188,12 +191,15 @@ impl Client {
 
     /// `POST` that turns the connection into a raw stream (attach, exec).
     pub fn hijack(&self, path: &str, query: &Query, body: Option<&Value>) -> Result<Hijacked, ClientError> {
+        check_names(path)?;
         let target = format!("/v{}{path}{}", self.version()?, query.suffix());
         let extra = [("Connection", "Upgrade"), ("Upgrade", "tcp")];
         let head = Head { method: "POST", target: &target, extra: &extra };
         let response = self.send_raw(head, &mut body.map_or(Payload::Empty, Payload::Json))?;
         match response.status() {
             101 | 200 => response.into_hijacked(),
+            // Docker's client does not read what is wrong with the request.
+            400 => Err(ClientError::Protocol("unable to upgrade to tcp, received 400".to_owned())),
             status if status >= 400 => Err(response.into_error()),
             status => Err(ClientError::Protocol(format!("unable to upgrade to tcp, received {status}"))),
         }
@@ -226,6 +232,17 @@ impl Client {
             _ => ClientError::Io { host: self.host.to_string(), source: error },
         }
     }
+}
+
+/// An empty name would make another path of it: `/networks/` lists all of them.
+fn check_names(path: &str) -> Result<(), ClientError> {
+    for (prefix, what) in [("/containers/", "container"), ("/networks/", "network"), ("/volumes/", "volume")]
+    {
+        if path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Err(ClientError::Protocol(format!("invalid {what} name or ID: value is empty")));
+        }
+    }
+    Ok(())
 }
 
 /// `1.51` as a number that sorts.

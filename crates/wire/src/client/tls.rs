@@ -109,11 +109,23 @@ fn explain(error: io::Error) -> io::Error {
             io::Error::other(format!("tls: failed to verify certificate: x509: {why}"))
         }
         Some(rustls::Error::AlertReceived(alert)) => {
-            io::Error::other(format!("remote error: tls: {alert:?}"))
+            io::Error::other(format!("remote error: tls: {}", spaced(&format!("{alert:?}"))))
         }
         Some(other) => io::Error::other(format!("tls: {other}")),
         None => error,
     }
+}
+
+/// `CertificateRequired` as `certificate required`.
+fn spaced(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 /// Why the thread ended early.

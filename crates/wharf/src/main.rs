@@ -6,11 +6,13 @@
 //! | `dockerd` | `daemon` | the daemon |
 //! | `wharf-runtime`, `runc` | `runtime` | the OCI runtime |
 //! | `docker-credential-wharf` | `credential` | the helper that keeps registry credentials |
+//! | | `registry` | the registry server, and what belongs to it |
 //! | `docker-init` | `init` | the first process of a container started with `--init` |
 //! | `wharf-zygote` | | what supervisors are forked from (only the daemon calls it) |
 //! | `wharf-relay` | | containers' name server and IPv6 proxy (only the daemon calls it) |
 
 mod daemon;
+mod registry;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -21,6 +23,7 @@ enum Program {
     Cli,
     Daemon,
     Runtime,
+    Registry,
     Init,
     Credential,
     Zygote,
@@ -50,6 +53,7 @@ fn program(args: &[OsString]) -> (Program, usize) {
     match args.get(1).and_then(|word| word.to_str()) {
         Some("daemon") => (Program::Daemon, 2),
         Some("runtime") => (Program::Runtime, 2),
+        Some("registry") => (Program::Registry, 2),
         Some("init") => (Program::Init, 2),
         Some("credential") => (Program::Credential, 2),
         _ => (Program::Cli, 0),
@@ -64,6 +68,7 @@ fn main() {
         Program::Cli => cli::main(args),
         Program::Daemon => daemon::main(rest()),
         Program::Runtime => runtime::main(rest()),
+        Program::Registry => registry::main(rest()),
         Program::Init => supervisor::init_main(&rest()),
         Program::Credential => cli::credential_main(&rest()),
         Program::Zygote => supervisor::zygote_main(),

@@ -95,3 +95,55 @@ async fn many_who_write_and_remove_one_folder_do_not_disturb_each_other() {
         task.await.unwrap();
     }
 }
+
+/// `moto_server`, which speaks S3; `scripts/needs.sh test` installs it.
+fn bucket_server() -> Option<std::path::PathBuf> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
+    let installed = repository.join("target/tools/python/bin/moto_server");
+    let given = std::env::var_os("MOTO_SERVER").map(std::path::PathBuf::from);
+    given.or(Some(installed)).filter(|path| path.exists())
+}
+
+/// Ends with the test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_behaves() {
+    let Some(program) = bucket_server() else {
+        eprintln!("skipped: there is no moto_server (scripts/needs.sh test installs it)");
+        return;
+    };
+    let _present = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // Nobody listens there any more when the server begins to; a port of the kernel's choice it does not tell.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = std::process::Command::new(program);
+    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+    let silent = std::process::Stdio::null;
+    let _server = Killed(command.stdout(silent()).stderr(silent()).spawn().unwrap());
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let client = reqwest::Client::new();
+    while client.put(format!("{endpoint}/bucket")).send().await.is_err() {
+        assert!(std::time::Instant::now() < deadline, "the server for buckets does not answer");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let options = ObjectOptions {
+        bucket: "bucket".to_owned(),
+        endpoint: Some(endpoint),
+        access_key: Some("key".to_owned()),
+        secret_key: Some("secret".to_owned()),
+        root_directory: "/some/where".to_owned(),
+        ..ObjectOptions::default()
+    };
+    let storage = ObjectStorage::open(&options, &folder.path().join("spool")).unwrap();
+    behaves(&storage, folder.path()).await;
+}

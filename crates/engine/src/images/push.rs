@@ -71,35 +71,46 @@ async fn push(images: Images, request: PushRequest, report: Reporter) -> Result<
     let repository = images.0.client.repository(&reference, credentials);
     let pusher = repository.pusher().await.map_err(super::pull::blob_error)?;
     for (name, id) in tagged {
-        let (shared, domain, image) = (images.clone(), name.clone(), id.clone());
-        let mut ready = shared.blocking(move |shared| shared.prepare(&image, &domain)).await?;
-        let lacking = lacking(&images, &pusher, &mut ready).await?;
-        if !lacking.is_empty() {
-            ready = images.blocking(move |shared| shared.compress_lacking(ready, &lacking)).await?;
-        }
-        let one = One { shared: &images.0, pusher: &pusher, report: &report, reference: &name };
-        one.push(&ready).await?;
-        let (digest, size) = (ready.digest.clone(), ready.bytes.len());
-        let record = ready.record.clone();
-        let (repo_digest, of) = (name.name_only().with_digest(digest.clone()), name.clone());
-        images
-            .blocking(move |shared| {
-                shared.store.images().tag(&record.id, &repo_digest)?;
-                shared.publish("push", &of.familiar(), &of.familiar_repository(), &record);
-                Ok(())
-            })
-            .await?;
-        let tag = name.tag().unwrap_or("latest").to_owned();
-        let line = format!("{tag}: digest: {digest} size: {size}");
-        report.say(Progress::message("", line)).await;
-        report.say(Progress::aux(Aux { tag, digest: digest.to_string(), size: size as u64 })).await;
-        drop(ready);
-        // Compressed copies of what the store keeps plain.
+        let pushed = push_tag(&images, &pusher, &report, &name, id).await;
+        // Compressed copies of what the store keeps plain, also those of a push that failed.
         let swept = images.blocking(|shared| Ok(shared.store.sweep()?)).await;
         if let Err(error) = swept {
             tracing::warn!(%error, "could not sweep up after a push");
         }
+        pushed?;
     }
+    Ok(())
+}
+
+/// One tag: what the registry lacks, then the manifest.
+async fn push_tag(
+    images: &Images,
+    pusher: &Pusher,
+    report: &Reporter,
+    name: &ImageRef,
+    id: Digest,
+) -> Result<()> {
+    let domain = name.clone();
+    let mut ready = images.blocking(move |shared| shared.prepare(&id, &domain)).await?;
+    let lacking = lacking(images, pusher, &mut ready).await?;
+    if !lacking.is_empty() {
+        ready = images.blocking(move |shared| shared.compress_lacking(ready, &lacking)).await?;
+    }
+    One { shared: &images.0, pusher, report, reference: name }.push(&ready).await?;
+    let (digest, size) = (ready.digest.clone(), ready.bytes.len());
+    let record = ready.record.clone();
+    let (repo_digest, of) = (name.name_only().with_digest(digest.clone()), name.clone());
+    images
+        .blocking(move |shared| {
+            shared.store.images().tag(&record.id, &repo_digest)?;
+            shared.publish("push", &of.familiar(), &of.familiar_repository(), &record);
+            Ok(())
+        })
+        .await?;
+    let tag = name.tag().unwrap_or("latest").to_owned();
+    let line = format!("{tag}: digest: {digest} size: {size}");
+    report.say(Progress::message("", line)).await;
+    report.say(Progress::aux(Aux { tag, digest: digest.to_string(), size: size as u64 })).await;
     Ok(())
 }
 

@@ -476,7 +476,13 @@ impl Drop for Bed {
                 arguments.extend(&ids);
                 self.docker(&arguments);
             }
-            self.stop();
+            if std::thread::panicking() {
+                // It may be gone already; a second panic would end all tests.
+                let _gone = self.daemon.as_mut().map(Child::kill);
+                self.reap();
+            } else {
+                self.stop();
+            }
         }
         let left = [self.leftover_processes(), self.leftover_mounts()].concat();
         let cgroups = self.leftover_cgroups();

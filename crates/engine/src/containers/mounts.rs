@@ -191,6 +191,7 @@ pub(crate) fn parse_mount(request: &MountRequest) -> Result<MountRecord> {
             must_not(!request.source.is_empty(), "Source")?;
             record.tmpfs = tmpfs_options(request).map_err(fail)?;
         }
+        "image" => return Err(Error::not_implemented("mounts of type image are not implemented yet")),
         _ => return Err(fail("mount type unknown".to_owned())),
     }
     Ok(record)

@@ -70,7 +70,8 @@ pub(crate) async fn df(call: Call) -> Result {
     if asked("container") || asked("volume") {
         let usage = call.parts.system.df().await?;
         if asked("container") {
-            answer.containers = Some(usage.containers.into_iter().map(render::summary).collect());
+            answer.containers =
+                Some(usage.containers.into_iter().map(|of| render::summary(of, call.version)).collect());
         }
         if asked("volume") {
             answer.volumes = Some(usage.volumes.into_iter().map(volume).collect());

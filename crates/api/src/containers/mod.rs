@@ -31,7 +31,8 @@ pub(crate) async fn list(call: Call) -> Result {
         filters: call.query.filters()?,
     };
     let listed = call.parts.containers.list(request).await?;
-    reply::json(&listed.into_iter().map(render::summary).collect::<Vec<_>>())
+    let summaries = listed.into_iter().map(|of| render::summary(of, call.version));
+    reply::json(&summaries.collect::<Vec<_>>())
 }
 
 /// `GET /containers/{id}/json`

@@ -159,8 +159,9 @@ fn add_short_id_aliases(
     }
 }
 
-/// One line of `GET /containers/json`.
-pub(crate) fn summary(of: ContainerListing) -> body::ContainerSummary {
+/// One line of `GET /containers/json`. Annotations came with 1.46.
+pub(crate) fn summary(of: ContainerListing, version: ApiVersion) -> body::ContainerSummary {
+    let annotations = if version.since(46) { of.annotations } else { BTreeMap::new() };
     let ports = of.ports.into_iter().map(|port| body::PortSummary {
         ip: port.ip,
         private_port: port.private_port,
@@ -181,7 +182,7 @@ pub(crate) fn summary(of: ContainerListing) -> body::ContainerSummary {
         labels: of.labels,
         state: of.state.as_str().to_owned(),
         status: of.status_text,
-        host_config: body::SummaryHostConfig { network_mode: of.network_mode, annotations: of.annotations },
+        host_config: body::SummaryHostConfig { network_mode: of.network_mode, annotations },
         network_settings: body::SummaryNetworks { networks: endpoints(of.endpoints) },
         mounts: of.mounts.into_iter().map(mount).collect(),
     }

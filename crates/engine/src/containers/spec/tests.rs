@@ -203,7 +203,9 @@ fn variables_are_replaced_in_place_appended_and_removed() {
     for (changes, want) in [
         (&["B=2"][..], &["A=1", "B=2", "A=9"][..]),
         (&["A=2"], &["A=2", "B=", "A=9"]),
-        (&["A", "C=3", "A=4"], &["B=", "A=9", "C=3", "A=4"]),
+        (&["A", "C=3", "A=4"], &["A=4", "B=", "A=9", "C=3"]),
+        // As by Docker: what a change adds, a later one replaces, but does not remove.
+        (&["C=3", "C=4", "C"], &["A=1", "B=", "A=9", "C=4"]),
         (&["C"], &["A=1", "B=", "A=9"]),
     ] {
         let mut env = list(&["A=1", "B=", "A=9"]);

@@ -1,0 +1,18 @@
+//! Names of images and digests as users type them: what is accepted is accepted again in the form that is shown.
+#![no_main]
+
+use types::{Digest, ImageRef};
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    if let Ok(reference) = text.parse::<ImageRef>() {
+        let shown = reference.to_string();
+        assert_eq!(shown.parse::<ImageRef>().ok().as_ref(), Some(&reference), "{shown}");
+        let familiar = reference.familiar();
+        assert_eq!(familiar.parse::<ImageRef>().ok().as_ref(), Some(&reference), "{familiar}");
+        let _named = reference.with_default_tag();
+    }
+    if let Ok(digest) = text.parse::<Digest>() {
+        assert_eq!(digest.as_str(), text);
+        let _parts = (digest.algorithm(), digest.hex(), digest.short());
+    }
+});

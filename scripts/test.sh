@@ -16,6 +16,8 @@ step "build"
 cargo build --quiet --workspace --bins
 # The runtime's tests drive a small program of its own.
 cargo build --quiet -p runtime --examples
+# And the runtime without its defences, against which each escape must succeed.
+cargo build --quiet -p runtime --features weakened --example wharf-runtime-weakened
 # A Debian root file system, for the test that pulls one from a real registry; kept from run to run.
 if [ ! -e target/debian/done ] && [ "$(id -u)" = 0 ]; then
   step "debootstrap"

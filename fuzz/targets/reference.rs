@@ -8,7 +8,10 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         let shown = reference.to_string();
         assert_eq!(shown.parse::<ImageRef>().ok().as_ref(), Some(&reference), "{shown}");
         let familiar = reference.familiar();
-        assert_eq!(familiar.parse::<ImageRef>().ok().as_ref(), Some(&reference), "{familiar}");
+        // As in Docker, an official repository called like an image's id cannot be named in short.
+        if !types::id::is_full_id(&reference.familiar_repository()) {
+            assert_eq!(familiar.parse::<ImageRef>().ok().as_ref(), Some(&reference), "{familiar}");
+        }
         let _named = reference.with_default_tag();
     }
     if let Ok(digest) = text.parse::<Digest>() {

@@ -42,7 +42,7 @@ fn walk(dir: &Path, root: &Path, found: &mut BTreeSet<String>) {
         if meta.is_dir() {
             found.insert(format!("dir {name}"));
             // A layer's tree is there or not.
-            if !name.starts_with("data/overlay/") {
+            if !name.starts_with("data/overlay/") && !name.starts_with("data/erofs/") {
                 walk(&path, root, found);
             }
         } else {

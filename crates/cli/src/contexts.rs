@@ -227,7 +227,10 @@ pub(crate) fn import(name: &str, input: impl Read) -> Result<(Meta, TlsFiles), S
     if head.starts_with(b"PK\x03\x04") {
         return Err("importing a context from a zip file is not implemented: export it as a tar".to_owned());
     }
-    let mut reader = Reader::new(io::Cursor::new(head).chain(input));
+    let mut reader = Reader::new(
+        // Docker's client leaves out the padding behind the last file, and the end.
+        io::Cursor::new(head).chain(input).chain(io::repeat(0).take(4 * tar::BLOCK as u64)),
+    );
     let (mut meta, mut tls) = (None, TlsFiles::new());
     let mut total = 0;
     while let Some(entry) = reader.next_entry().map_err(|error| error.to_string())? {

@@ -41,8 +41,7 @@ fn search(context: &Context, parsed: &Parsed) -> Outcome {
     }
     query = query.text("filters", &Filters::parse(&parsed.list("filter")).to_query());
     let answer = context.client()?.send("GET", "/images/search", &query, &headers, Payload::Empty)?.json()?;
-    let mut found: Vec<&Json> = answer.as_array().into_iter().flatten().collect();
-    found.sort_by_key(|one| std::cmp::Reverse(one["star_count"].as_i64().unwrap_or(0)));
+    let found: Vec<&Json> = answer.as_array().into_iter().flatten().collect();
     let rows: Vec<Value> = found.into_iter().map(|one| row(one, parsed.on("no-trunc"))).collect();
     let format = match parsed.text("format") {
         "" | "table" => TABLE,

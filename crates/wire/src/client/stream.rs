@@ -72,6 +72,9 @@ impl Read for Stream {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Relayed(Relayed { stream, relay }) => match stream.read(buffer) {
                 Ok(0) if !buffer.is_empty() => relay.fault().map_or(Ok(0), |why| Err(io::Error::other(why))),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    Err(relay.fault().map_or(error, io::Error::other))
+                }
                 read => read,
             },
         }

@@ -30,6 +30,7 @@ mod parity;
 mod push;
 mod raw;
 mod registry;
+mod registry_server;
 mod sdk;
 mod streams;
 mod sweep;

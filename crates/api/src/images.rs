@@ -177,7 +177,8 @@ pub(crate) async fn search(call: Call) -> Result {
     }
     let limit = call.query.number("limit")?.unwrap_or(0);
     let filters = call.query.filters()?;
-    let found = call.parts.images.search(call.query.text("term"), limit, &filters, credentials(&call)).await?;
+    let found =
+        call.parts.images.search(call.query.text("term"), limit, &filters, credentials(&call)).await?;
     reply::json(&found)
 }
 

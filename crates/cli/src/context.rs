@@ -16,6 +16,9 @@ use crate::contexts::{self, Meta, TlsFiles};
 use crate::credentials::Keeper;
 use crate::flags::Parsed;
 
+/// Files of a TLS identity by name: `ca.pem`, `cert.pem`, `key.pem`.
+type Certificates = BTreeMap<String, Vec<u8>>;
+
 /// Where `wharf daemon` listens unless told otherwise.
 const DEFAULT_HOST: &str = "unix:///run/wharf.sock";
 /// The same when TLS is asked for and no address is given: Docker's.
@@ -100,7 +103,7 @@ impl Context {
     }
 
     /// Certificates and keys of `--tls` and its like, and whether everybody is believed; nothing when TLS is off.
-    fn tls_flags(&self) -> Result<Option<(BTreeMap<String, Vec<u8>>, bool)>, String> {
+    fn tls_flags(&self) -> Result<Option<(Certificates, bool)>, String> {
         let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         let flag = |name: &str, variable: &str| match self.globals.changed(name) {
             true => self.globals.on(name),

@@ -92,7 +92,7 @@ fn run(context: &Context, parsed: &Parsed) -> Outcome {
     match (from, to) {
         (Some(_), Some(_)) => Err(Failure::new("copying between containers is not supported")),
         (None, None) => Err(Failure::new("must specify at least one container source")),
-        (Some(container), None) => job(container, from_path, to_path).from_container(),
+        (Some(container), None) => job(container, from_path, to_path).fetch(),
         (None, Some(container)) => job(container, to_path, from_path).to_container(),
     }
 }
@@ -123,7 +123,7 @@ impl Job<'_> {
         stat
     }
 
-    fn from_container(&self) -> Outcome {
+    fn fetch(&self) -> Outcome {
         let to_stdout = self.here == "-";
         let here = if to_stdout { "-".to_owned() } else { copy::absolute(self.here)? };
         copy::check_output(&here)?;

@@ -81,7 +81,8 @@ fn privileged_a_registry_with_passwords_wants_a_login() {
         let said = run(&right).ok();
         assert!(said.contains("Login Succeeded"), "{said}");
         let kept = std::fs::read_to_string(bed.path("config/config.json")).expect("it was kept");
-        assert!(kept.contains("dXNlcjpzZWNyZXQ="), "{kept}");
+        // Ours keeps passwords encrypted, elsewhere.
+        assert_eq!(kept.contains("dXNlcjpzZWNyZXQ="), program == "docker", "{kept}");
         run(&["push", name]).ok();
         run(&["pull", name]).ok();
         run(&["logout", "127.0.0.1:5001"]).ok();

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
 use crate::inventory;
@@ -51,10 +52,24 @@ fn strace(bed: &Bed, arguments: &[&str]) -> Child {
 }
 
 /// Makes it let go of the daemon.
-fn end(mut strace: Child) {
+fn end(strace: Child) {
     let stopped = Command::new("kill").args(["-TERM", &strace.id().to_string()]).status();
     assert!(stopped.expect("run kill").success());
-    strace.wait().expect("wait for strace");
+    reap(strace);
+}
+
+/// Waits for its end. When all its threads die at once it sometimes waits for the first of them for ever: then it is
+/// killed, which lets go of what is dead.
+fn reap(mut strace: Child) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while strace.try_wait().expect("wait for strace").is_none() {
+        if Instant::now() > deadline {
+            strace.kill().expect("kill strace");
+            strace.wait().expect("reap strace");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Removes what there is, and looks whether the host is as it was.
@@ -100,12 +115,12 @@ fn kill_once(
 ) {
     (operation.prepare)(bed);
     let inject = format!("inject={call}:signal=SIGKILL:when={nth}");
-    let mut killer = strace(bed, &["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
+    let killer = strace(bed, &["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
     let acknowledged = (operation.act)(bed);
     let is_dead = |bed: &Bed| send(bed, "GET", "/_ping", b"").is_none();
     let mut died = is_dead(bed);
     if died {
-        killer.wait().expect("wait for strace");
+        reap(killer);
     } else {
         assert!(acknowledged, "{} fails although nobody was killed", operation.name);
         end(killer);

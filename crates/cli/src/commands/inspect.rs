@@ -144,10 +144,7 @@ pub(super) fn show(names: &[String], format: &str, fetch: impl Fn(&str) -> Fetch
 fn apply(template: &Template, document: &str) -> Result<String, String> {
     let document: Json =
         serde_json::from_str(document).map_err(|error| format!("unable to read inspect data: {error}"))?;
-    // Docker shows containers as they come, in maps, whose keys Go sorts; all else in structs.
-    let value = match document["HostConfig"].is_object() {
-        true => Value::from_json(&document).unordered(),
-        false => Value::from_json(&document),
-    };
-    template.execute(&value, Functions::Data).map_err(|error| format!("template parsing error: {error}"))
+    template
+        .execute(&Value::from_json(&document), Functions::Data)
+        .map_err(|error| format!("template parsing error: {error}"))
 }

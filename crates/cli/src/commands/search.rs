@@ -42,24 +42,31 @@ fn search(context: &Context, parsed: &Parsed) -> Outcome {
     query = query.text("filters", &Filters::parse(&parsed.list("filter")).to_query());
     let answer = context.client()?.send("GET", "/images/search", &query, &headers, Payload::Empty)?.json()?;
     let found: Vec<&Json> = answer.as_array().into_iter().flatten().collect();
-    let rows: Vec<Value> = found.into_iter().map(|one| row(one, parsed.on("no-trunc"))).collect();
     let format = match parsed.text("format") {
         "" | "table" => TABLE,
         format => format,
     };
+    let as_json = format == "json" || format.contains("json .}}");
+    let row = |one| row(one, parsed.on("no-trunc"), as_json);
+    let rows: Vec<Value> = found.into_iter().map(row).collect();
     let headings = vec![
         ("Name", "NAME"),
         ("Description", "DESCRIPTION"),
         ("StarCount", "STARS"),
         ("IsOfficial", "OFFICIAL"),
-        ("IsAutomated", "AUTOMATED"),
     ];
     Table { format, headings }.print(&rows)
 }
 
-fn row(one: &Json, whole: bool) -> Value {
+/// `whole`: nothing is cut. In JSON, Docker tells what is official in another word than in tables.
+fn row(one: &Json, whole: bool, as_json: bool) -> Value {
     let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
-    let ok = |name: &str| if one[name] == true { "[OK]" } else { "" }.to_owned();
+    let is_official = match (one["is_official"] == true, as_json) {
+        (true, true) => "true",
+        (true, false) => "[OK]",
+        (false, true) => "false",
+        (false, false) => "",
+    };
     let description = text("description").replace(['\n', '\r'], " ");
     let description = if whole { description } else { ellipsis(&description, DESCRIPTION_WIDTH) };
     Value::row(
@@ -68,8 +75,7 @@ fn row(one: &Json, whole: bool) -> Value {
             ("Name", text("name")),
             ("Description", description),
             ("StarCount", one["star_count"].as_i64().unwrap_or(0).to_string()),
-            ("IsOfficial", ok("is_official")),
-            ("IsAutomated", ok("is_automated")),
+            ("IsOfficial", is_official.to_owned()),
         ],
     )
 }

@@ -98,30 +98,6 @@ impl Value {
         Self::Record(Rc::new(Record { type_name, fields, is_row: true }))
     }
 
-    /// The same document as Go has it in maps: JSON with sorted keys.
-    pub(crate) fn unordered(self) -> Self {
-        match self {
-            Self::Record(record) => {
-                let fields = record.fields.iter().map(|field| Field {
-                    name: field.name.clone(),
-                    value: field.value.clone().unordered(),
-                    omitted: field.omitted,
-                });
-                let mut fields: Vec<Field> = fields.collect();
-                fields.sort_by(|a, b| a.name.cmp(&b.name));
-                Self::Record(Rc::new(Record { type_name: record.type_name, fields, is_row: record.is_row }))
-            }
-            Self::Map(entries) => {
-                let entry = |(key, value): &(String, Value)| (key.clone(), value.clone().unordered());
-                Self::Map(Rc::new(entries.iter().map(entry).collect()))
-            }
-            Self::List(items) => {
-                Self::List(Rc::new(items.iter().map(|item| item.clone().unordered()).collect()))
-            }
-            other => other,
-        }
-    }
-
     /// The same struct with Go's name for its type.
     pub(crate) fn typed(self, type_name: &'static str) -> Self {
         match self {

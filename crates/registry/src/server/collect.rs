@@ -65,7 +65,12 @@ pub(super) async fn collect(server: &Server, dry_run: bool, now: bool) -> Result
     let options = &server.config.collection;
     let grace = if now { Duration::ZERO } else { options.grace };
     let mut report = Report { dry_run, ..Report::default() };
-    let began = Instant::now();
+    // A push that is under way has touched its blobs before, and is not linked yet: it comes to its end first. All later
+    // ones touch what they need after this.
+    let began = {
+        let _gate = server.content.gate.write().await;
+        Instant::now()
+    };
     let mut live = HashSet::new();
     for name in server.content.repositories().await? {
         report.repositories += 1;

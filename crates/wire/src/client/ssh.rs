@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::stream::{Relay, Relayed, Stream};
@@ -17,6 +17,8 @@ use super::stream::{Relay, Relayed, Stream};
 const COMPLAINTS_MAX: usize = 4096;
 /// How long ssh may take to end after it has closed its output.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long its complaints may take to arrive after it has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// `ssh://[USER@]HOST[:PORT][/SOCKET]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,11 +101,11 @@ impl SshTarget {
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("exec: \"ssh\": {error}")))?;
         let complaints = Arc::new(Mutex::new(Vec::new()));
-        if let Some(stderr) = child.stderr.take() {
+        let reader = child.stderr.take().map(|stderr| {
             let kept = Arc::clone(&complaints);
-            thread::spawn(move || keep_beginning(stderr, &kept));
-        }
-        let relay = Ssh { child: Mutex::new(child), arguments, complaints };
+            thread::spawn(move || keep_beginning(stderr, &kept))
+        });
+        let relay = Ssh { child: Mutex::new(child), arguments, complaints, reader };
         Ok(Stream::Relayed(Relayed { stream: ours, relay: Arc::new(relay) }))
     }
 }
@@ -149,6 +151,8 @@ struct Ssh {
     child: Mutex<Child>,
     arguments: Vec<String>,
     complaints: Arc<Mutex<Vec<u8>>>,
+    /// Ends with the last process that may complain.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Relay for Ssh {
@@ -165,6 +169,11 @@ impl Relay for Ssh {
         };
         if status.success() {
             return None;
+        }
+        // What ssh started may hold its standard error longer than is worth waiting for.
+        let deadline = Instant::now() + LAST_WORDS;
+        while self.reader.as_ref().is_some_and(|reader| !reader.is_finished()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
         }
         let complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
         let said = match status.code() {

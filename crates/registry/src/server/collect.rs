@@ -162,10 +162,10 @@ async fn mark(
             Ok(meta) => SystemTime::now().duration_since(meta.modified).is_ok_and(|age| age < grace),
             Err(_) => false,
         };
-        if !kept.contains(&digest) && !is_young && !content.is_recent(&digest, grace) {
+        if !kept.contains(&digest) && !is_young && !content.is_recent(&digest, grace, began) {
             let _turn = server.turns.take(name).await;
             // A push may have named it while we looked.
-            if content.is_recent(&digest, grace.max(began.elapsed())) {
+            if content.is_recent(&digest, grace, began) {
                 live.insert(digest);
                 continue;
             }
@@ -260,7 +260,7 @@ async fn sweep_blob(
         Err(error) => return Err(error.into()),
     };
     let is_young = SystemTime::now().duration_since(meta.modified).is_ok_and(|age| age < grace);
-    if is_young || content.is_recent(digest, grace.max(began.elapsed())) {
+    if is_young || content.is_recent(digest, grace, began) {
         return Ok(());
     }
     report.blobs += 1;

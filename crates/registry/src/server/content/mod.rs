@@ -117,14 +117,17 @@ impl Content {
         recent.insert(digest.clone(), Instant::now());
     }
 
-    /// Whether a blob was touched within `grace`, or may have been: what was touched before the start is not known.
-    pub(crate) fn is_recent(&self, digest: &Digest, grace: Duration) -> bool {
+    /// Whether a blob was touched within `grace` or since `began`, or may have been: what was touched before the start is
+    /// not known.
+    pub(crate) fn is_recent(&self, digest: &Digest, grace: Duration, began: Instant) -> bool {
+        // Two points in time are compared, not two durations that are measured one after the other.
+        let is_recent = |at: Instant| at >= began || at.elapsed() < grace;
         let since = *self.recent_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if since.elapsed() < grace {
+        if is_recent(since) {
             return true;
         }
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.get(digest).is_some_and(|touched| touched.elapsed() < grace)
+        recent.get(digest).is_some_and(|touched| is_recent(*touched))
     }
 
     /// Drops what is no longer recent.

@@ -313,12 +313,13 @@ impl Uploads {
     /// Removes sessions that nobody wrote to for `age`, and that this process did not see in use lately; returns their
     /// number and bytes.
     pub(crate) async fn expire(&self, age: Duration, dry_run: bool) -> Result<(u64, u64), Fault> {
+        // Younger ones may be in use, whoever asks: one that begins, or is being taken over, is in no list.
+        let age = age.max(IN_USE);
         let active: Vec<String> = {
             let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
             let used = |session: &Session| *session.used.lock().unwrap_or_else(PoisonError::into_inner);
-            let busy = |session: &&Arc<Session>| {
-                Arc::strong_count(session) > 1 || used(session).elapsed() < age.max(IN_USE)
-            };
+            let busy =
+                |session: &&Arc<Session>| Arc::strong_count(session) > 1 || used(session).elapsed() < age;
             sessions.values().filter(busy).map(|session| session.id.clone()).collect()
         };
         let roots = self.storage.upload_roots();
@@ -464,7 +465,11 @@ fn expire_below(
         if is_old && !active.contains(&name) {
             *expired = (expired.0 + 1, expired.1 + if meta.is_file() { meta.len() } else { 0 });
             if !dry_run {
-                fs::remove_dir_all(&path).map_err(|error| StorageError::io(&path, error))?;
+                match fs::remove_dir_all(&path) {
+                    // Somebody has ended it meanwhile.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    done => done.map_err(|error| StorageError::io(&path, error))?,
+                }
             }
         }
     }

@@ -60,6 +60,10 @@ async fn abandoned_sessions_expire_and_those_in_use_do_not() {
     // After a restart, one goes on with one of them.
     let uploads = Uploads::new(storage.clone());
     let used = uploads.find("a", &used.id).await.unwrap();
+    assert_eq!(uploads.expire(Duration::ZERO, true).await.unwrap(), (0, 0), "the other is young");
+    let data = storage.upload_folder("a/b").join(&left).join("data");
+    let old = std::time::SystemTime::now() - 2 * IN_USE;
+    fs::File::options().write(true).open(data).unwrap().set_modified(old).unwrap();
     assert_eq!(uploads.expire(Duration::ZERO, true).await.unwrap(), (1, 5));
     assert_eq!(uploads.expire(Duration::ZERO, false).await.unwrap(), (1, 5));
     assert!(uploads.find("a/b", &left).await.is_err());

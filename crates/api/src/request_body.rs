@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// What is left unread of a body is read up to here; then the connection is closed. Go's server reads 256 KiB and lingers
@@ -23,7 +24,12 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A body as a stream of chunks. What has not been read when it is dropped is read in a task of its own.
 #[derive(Debug)]
-pub(crate) struct RequestBody(Option<Incoming>, oneshot::Sender<Infallible>);
+pub(crate) struct RequestBody {
+    body: Option<Incoming>,
+    over: oneshot::Sender<Infallible>,
+    /// It may be dropped in a thread that no runtime knows, such as one inside a container's root.
+    runtime: Handle,
+}
 
 /// Ends when a body has been read or given up.
 pub(crate) struct Drained(oneshot::Receiver<Infallible>);
@@ -39,12 +45,12 @@ impl Drained {
 impl RequestBody {
     pub(crate) fn new(body: Incoming) -> (Self, Drained) {
         let (sender, receiver) = oneshot::channel();
-        (Self(Some(body), sender), Drained(receiver))
+        (Self { body: Some(body), over: sender, runtime: Handle::current() }, Drained(receiver))
     }
 
     /// Whether there is nothing (more) to read.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.as_ref().is_none_or(|body| body.is_end_stream())
+        self.body.as_ref().is_none_or(|body| body.is_end_stream())
     }
 }
 
@@ -53,7 +59,7 @@ impl Stream for RequestBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            let Some(body) = self.0.as_mut() else { return Poll::Ready(None) };
+            let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
             match std::task::ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     // Trailers carry nothing for us.
@@ -62,11 +68,11 @@ impl Stream for RequestBody {
                     }
                 }
                 Some(Err(e)) => {
-                    self.0 = None;
+                    self.body = None;
                     return Poll::Ready(Some(Err(io::Error::other(e))));
                 }
                 None => {
-                    self.0 = None;
+                    self.body = None;
                     return Poll::Ready(None);
                 }
             }
@@ -79,10 +85,9 @@ impl Drop for RequestBody {
         if self.is_empty() {
             return;
         }
-        // Dropped outside the runtime, at its end: nobody waits for an answer any more.
-        if let (Some(body), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            let over = std::mem::replace(&mut self.1, oneshot::channel().0);
-            runtime.spawn(async move {
+        if let Some(body) = self.body.take() {
+            let over = std::mem::replace(&mut self.over, oneshot::channel().0);
+            self.runtime.spawn(async move {
                 let _given_up = tokio::time::timeout(DRAIN_PATIENCE, drain(body)).await;
                 drop(over);
             });

@@ -86,7 +86,13 @@ impl Write for Stream {
         match self {
             Self::Unix(stream) => stream.write(bytes),
             Self::Tcp(stream) => stream.write(bytes),
-            Self::Relayed(relayed) => relayed.stream.write(bytes),
+            // What stands between us and the daemon may be gone before we have said anything.
+            Self::Relayed(Relayed { stream, relay }) => match stream.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    Err(relay.fault().map_or(error, io::Error::other))
+                }
+                written => written,
+            },
         }
     }
 

@@ -220,3 +220,16 @@ fn privileged_a_supervisor_that_stands_still_does_not_hold_up_the_daemon() {
     bed.docker(&["kill", "still"]).ok();
     assert_eq!(bed.docker(&["wait", "still"]).ok(), "137");
 }
+
+#[test]
+fn privileged_a_restart_removes_what_was_to_be_removed_at_its_end_and_does_not_run() {
+    let mut bed = Bed::new();
+    bed.docker(&["create", "--rm", "--name", "made", "busybox", "true"]).ok();
+    bed.docker(&["create", "--name", "stays", "busybox", "true"]).ok();
+    bed.docker(&["run", "-d", "--rm", "--name", "runs", "busybox", "sleep", "1000"]).ok();
+    for way in WAYS {
+        go_and_come(&mut bed, way);
+        assert_eq!(bed.docker(&["ps", "-a", "--format", "{{.Names}}"]).ok(), "runs\nstays", "{way}");
+    }
+    bed.docker(&["rm", "-f", "runs"]).ok();
+}

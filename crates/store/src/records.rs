@@ -71,9 +71,10 @@ impl Db {
         self.records(RecordKind::Container).list()
     }
 
-    /// Forgets a container. Whether it existed. Flushed.
+    /// Forgets a container. Whether it existed. Not flushed, as Docker's removal is not: after a sudden end of power a
+    /// container may be there again that was removed in the last moment, and is removed again.
     pub fn delete_container(&self, id: &str) -> Result<bool> {
-        self.records(RecordKind::Container).delete(id)
+        self.records(RecordKind::Container).delete_with(id, Durability::Process)
     }
 }
 
@@ -128,7 +129,11 @@ impl Records<'_> {
 
     /// Forgets a record. Whether it existed. Flushed to disk.
     pub fn delete(&self, id: &str) -> Result<bool> {
-        self.db.write_freeing(Durability::Power, |tx| {
+        self.delete_with(id, Durability::Power)
+    }
+
+    fn delete_with(&self, id: &str, durability: Durability) -> Result<bool> {
+        self.db.write_freeing(durability, |tx| {
             let gone = tx
                 .prepare_cached("DELETE FROM records WHERE kind = ?1 AND id = ?2")?
                 .execute([self.kind.as_str(), id])?;

@@ -62,7 +62,11 @@ pub(super) fn create(
         pull(context, parsed, &request.config.image)?;
     }
     request.host.console_size = term::size();
-    let query = Query::new().text("name", parsed.text("name")).text("platform", parsed.text("platform"));
+    let platform = parsed.text("platform");
+    if let Some(Err(error)) = (!platform.is_empty()).then(|| platform.parse::<types::Platform>()) {
+        return Err(Failure::new(format!("error parsing specified platform: {error}")));
+    }
+    let query = Query::new().text("name", parsed.text("name")).text("platform", platform);
     client.version()?;
     request.for_version(|version| client.speaks(version).unwrap_or(true));
     let body = request.body();

@@ -238,23 +238,9 @@ fn platform_query(parsed: &Parsed) -> Result<Query, Failure> {
 
 /// `--platform`, as the API's JSON.
 pub(super) fn platform_json(text: &str) -> Result<Json, Failure> {
-    let parts: Vec<&str> = text.split('/').collect();
-    if parts.len() > 3 {
-        return Err(Failure::new(format!(
-            "{}: cannot parse platform specifier: invalid argument",
-            go_quote(text)
-        )));
-    }
-    if parts.iter().any(|part| part.is_empty()) {
-        let what = "unknown operating system or architecture";
-        return Err(Failure::new(format!("invalid platform: {}: {what}", go_quote(text))));
-    }
-    let mut platform =
-        serde_json::json!({ "architecture": parts.get(1).copied().unwrap_or("amd64"), "os": parts[0] });
-    if let Some(variant) = parts.get(2) {
-        platform["variant"] = Json::from(*variant);
-    }
-    Ok(platform)
+    let platform = text.parse::<types::Platform>();
+    let platform = platform.map_err(|error| Failure::new(format!("invalid platform: {error}")))?;
+    serde_json::to_value(platform).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// `docker rmi`.

@@ -8,6 +8,7 @@
 //! | does not run | an exit record newer than its own | it was started, and ended, just before the daemon died: the same |
 //! | does not run | anything else | left over: swept |
 //! | is being removed | | removed |
+//! | does not run, `--rm` | nothing, or what it knows | removed, as Docker does |
 //! | no record | leases, directories, a live supervisor | a create that was not finished: undone |
 
 use std::collections::{HashMap, HashSet};
@@ -61,15 +62,14 @@ fn find_all(shared: &Arc<Shared>) -> Result<Vec<Restored>> {
     let mut restored = Vec::new();
     for record in records.values() {
         if matches!(record.state, State::Removing(_)) {
-            if let Err(error) = remove::from_disk(shared, record) {
-                tracing::error!(id = %record.id, %error, "cannot finish the removal of a container");
-                let mut dead = record.clone();
-                dead.state = State::Dead(record.state.exit().cloned().unwrap_or_default());
-                restored.push(Restored { record: dead, end: None, start: false });
-            }
+            restored.extend(finish_removal(shared, record));
             continue;
         }
-        restored.push(find(shared, record.clone()));
+        let found = find(shared, record.clone());
+        match found.end.is_none() && record.host_config.auto_remove {
+            true => restored.extend(finish_removal(shared, &found.record)),
+            false => restored.push(found),
+        }
     }
     sweep(shared, &records)?;
     let ran = restored.iter().filter(|found| found.end.is_some()).map(|found| &found.record);
@@ -102,6 +102,17 @@ fn find_all(shared: &Arc<Shared>) -> Result<Vec<Restored>> {
         }
     });
     Ok(restored)
+}
+
+/// Removes what was being removed; it is dead when that fails.
+fn finish_removal(shared: &Arc<Shared>, record: &Record) -> Option<Restored> {
+    let mut record = record.clone();
+    let exit = record.state.exit().cloned().unwrap_or_default();
+    record.state = State::Removing(exit.clone());
+    let error = remove::from_disk(shared, &record).err()?;
+    tracing::error!(id = %record.id, %error, "cannot finish the removal of a container");
+    record.state = State::Dead(exit);
+    Some(Restored { record, end: None, start: false })
 }
 
 /// What became of one container.

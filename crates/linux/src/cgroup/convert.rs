@@ -1,5 +1,7 @@
 //! Limits of one cgroup version in the units of the other, as runc and crun convert them. Pure.
 
+use types::spec::Resources;
+
 use super::{Error, Result};
 
 /// v1 `cpu.shares` (2 to 262144) as v2 `cpu.weight` (1 to 10000): 2 -> 1, 1024 -> 100, 262144 -> 10000, on the
@@ -42,6 +44,13 @@ pub fn swap_limit(memory_and_swap: i64, memory: i64) -> Result<Option<i64>> {
         }
         (both, memory) => Ok(Some(both - memory)),
     }
+}
+
+/// How many processes there may be; negative: any number. 0 is a limit (config-linux.md, "PIDs"), but of 1: the container's first
+/// process lives in the cgroup.
+pub(super) fn pids_limit(resources: &Resources) -> Option<i64> {
+    let limit = resources.pids.as_ref()?.limit?;
+    Some(if limit == 0 { 1 } else { limit })
 }
 
 /// `max` for -1, else the number.

@@ -77,7 +77,7 @@ pub(super) fn set(
     if let Some(cpu) = &resources.cpu {
         set_cpu(directories, cpu)?;
     }
-    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit).filter(|limit| *limit != 0) {
+    if let Some(limit) = super::convert::pids_limit(resources) {
         let value = super::convert::number_or_max(limit);
         write(required(directories, "pids")?, "pids.max", &value)?;
     }
@@ -200,12 +200,7 @@ fn set_cpu(directories: &BTreeMap<String, PathBuf>, cpu: &Cpu) -> Result<()> {
             }
         }
         set_quota(directory, cpu)?;
-        if let Some(period) = cpu.realtime_period.filter(|period| *period != 0) {
-            write(directory, "cpu.rt_period_us", &period.to_string())?;
-        }
-        if let Some(runtime) = cpu.realtime_runtime.filter(|runtime| *runtime != 0) {
-            write(directory, "cpu.rt_runtime_us", &runtime.to_string())?;
-        }
+        set_realtime(directory, cpu)?;
         if let Some(idle) = cpu.idle {
             write(directory, "cpu.idle", &idle.to_string())?;
         }
@@ -216,6 +211,26 @@ fn set_cpu(directories: &BTreeMap<String, PathBuf>, cpu: &Cpu) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn set_realtime(directory: &Path, cpu: &Cpu) -> Result<()> {
+    let period = cpu.realtime_period.filter(|period| *period != 0).map(|period| period.to_string());
+    let runtime = cpu.realtime_runtime.filter(|runtime| *runtime != 0).map(|runtime| runtime.to_string());
+    let mut period_later = false;
+    if let Some(period) = &period {
+        // Refused when it is shorter than the present runtime; the new one may fit.
+        match write(directory, "cpu.rt_period_us", period) {
+            Err(error) if errno(&error) == Some(libc::EINVAL) && runtime.is_some() => period_later = true,
+            other => other?,
+        }
+    }
+    if let Some(runtime) = &runtime {
+        write(directory, "cpu.rt_runtime_us", runtime)?;
+    }
+    match period.filter(|_| period_later) {
+        Some(period) => write(directory, "cpu.rt_period_us", &period),
+        None => Ok(()),
+    }
 }
 
 fn set_quota(directory: &Path, cpu: &Cpu) -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use types::spec::{BlockIo, Cpu, Memory, Rdma, Resources, ThrottleDevice};
 
-use super::convert::{cpu_weight, io_weight, number_or_max, swap_limit};
+use super::convert::{cpu_weight, io_weight, number_or_max, pids_limit, swap_limit};
 use super::file::{error, read, read_key, read_number, write, write_if_present};
 use super::{Error, Moment, Result, WAIT_MAX, devices};
 
@@ -59,7 +59,7 @@ pub(super) fn set(directory: &Path, resources: &Resources, moment: Moment) -> Re
     if let Some(cpu) = &resources.cpu {
         set_cpu(directory, cpu)?;
     }
-    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit).filter(|limit| *limit != 0) {
+    if let Some(limit) = pids_limit(resources) {
         write(directory, "pids.max", &number_or_max(limit))?;
     }
     if let Some(block_io) = &resources.block_io {

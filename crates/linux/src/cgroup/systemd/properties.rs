@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use types::spec::{Cpu, DeviceRule, Memory, Resources};
 
-use super::super::convert::{cpu_weight, swap_limit};
+use super::super::convert::{cpu_weight, pids_limit, swap_limit};
 use super::super::devices::{Access, MKNOD, READ, WRITE};
 use super::super::{Error, Result};
 use crate::dbus::{Value, parse_value};
@@ -39,7 +39,7 @@ pub(super) fn of(resources: &Resources, v2: bool, systemd: u32) -> Result<Proper
     if let Some(weight) = weight.filter(|weight| *weight != 0 && !v2) {
         push(&mut list, "BlockIOWeight", Value::U64(weight.into()));
     }
-    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit).filter(|limit| *limit != 0) {
+    if let Some(limit) = pids_limit(resources) {
         push(&mut list, "TasksMax", Value::U64(u64::try_from(limit).unwrap_or(INFINITY)));
     }
     if v2 {

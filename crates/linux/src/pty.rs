@@ -35,6 +35,14 @@ pub fn resize(terminal: BorrowedFd<'_>, rows: u16, cols: u16) -> io::Result<()> 
     )?)
 }
 
+/// Lets lines end as the process ends them: no carriage returns are added.
+pub fn leave_line_ends(terminal: BorrowedFd<'_>) -> io::Result<()> {
+    use rustix::termios::{OptionalActions, OutputModes, tcgetattr, tcsetattr};
+    let mut modes = tcgetattr(terminal)?;
+    modes.output_modes.remove(OutputModes::ONLCR);
+    Ok(tcsetattr(terminal, OptionalActions::Now, &modes)?)
+}
+
 /// Makes `slave` the controlling terminal of the caller, which must lead a session without one.
 pub fn control(slave: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::process::ioctl_tiocsctty(slave)?)

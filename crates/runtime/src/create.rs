@@ -10,13 +10,13 @@ use linux::mount::clone_tree;
 use linux::pidfd;
 use linux::process::{self, Fork, flags};
 use linux::seccomp::{self, Program};
-use types::spec::{DeviceRule, Linux, NamespaceKind, Resources, Seccomp, Status};
+use types::spec::{DeviceRule, Linux, NamespaceKind, Process, Resources, Seccomp, Status};
 
 use crate::channel::{Channel, Tag};
 use crate::error::{Context, Error};
 use crate::gate;
 use crate::init::launch::Launch;
-use crate::init::{Init, default_rules, mounts, options::Options, state};
+use crate::init::{Init, default_rules, mounts, options::Options, rootfs, state};
 use crate::namespaces::{ChildrenIn, Namespaces};
 use crate::request::{CgroupMode, CreateRequest, Created};
 use crate::{domains, hooks, limits, validate};
@@ -27,9 +27,8 @@ pub fn create(request: &CreateRequest<'_>) -> Result<Created, Error> {
     let linux = request.spec.linux.as_ref().unwrap_or(&none);
     let namespaces = Namespaces::of(Some(linux), request.netns)?;
     validate::spec(request.spec, linux, &namespaces)?;
-    let Some(process) = &request.spec.process else {
-        return Err(Error::Invalid("process property must not be empty".into()));
-    };
+    let nothing = Process::default();
+    let process = request.spec.process.as_ref().unwrap_or(&nothing);
     let (program, seccomp_flags) = filter(request.seccomp, linux.seccomp.as_ref())?;
     let launch = Launch {
         process,
@@ -129,11 +128,16 @@ pub(crate) struct Belongings {
     pub(crate) cgroup: Option<Cgroup>,
     /// As in [`Created::class`].
     pub(crate) class: Vec<PathBuf>,
+    /// The root file system, if mounts were made there where the caller lives.
+    pub(crate) mounted: Option<PathBuf>,
 }
 
 impl Belongings {
     /// The error that led here is the one to tell.
     pub(crate) fn remove(self) {
+        if let Some(root) = &self.mounted {
+            rootfs::unmount_shared(root);
+        }
         if let Some(cgroup) = self.cgroup {
             let _ = cgroup.remove();
         }
@@ -159,6 +163,8 @@ struct Creation<'a> {
 
 impl Creation<'_> {
     fn run(&self, place: Place) -> Result<Created, Error> {
+        // A root that is another mount afterwards is one that init made.
+        let mount_before = self.shared_root().map(|root| rootfs::mount_id(&root));
         let (pid, pidfd, channel, awaits_go) = match self.bear(&place) {
             Ok(born) => born,
             Err(error) => {
@@ -167,7 +173,9 @@ impl Creation<'_> {
             }
         };
         let mut belongings = Belongings::default();
-        match self.raise(pid, &channel, awaits_go, place, &mut belongings) {
+        let raised = self.raise(pid, &channel, awaits_go, place, &mut belongings);
+        belongings.mounted = self.shared_root().filter(|root| mount_before != Some(rootfs::mount_id(root)));
+        match raised {
             Ok(terminal) => {
                 Ok(Created::new(self.request, Born { pid, pidfd, terminal, channel }, belongings))
             }
@@ -222,6 +230,11 @@ impl Creation<'_> {
             return Ok(path);
         }
         std::path::absolute(&path).doing(|| format!("find root file system {}", path.display()))
+    }
+
+    /// The root file system below which init mounts what does not go with it.
+    fn shared_root(&self) -> Option<PathBuf> {
+        validate::mounts_on_host(self.request.spec).then(|| self.root_path().ok()).flatten()
     }
 
     /// Trees that a process in another user namespace may be unable to reach.

@@ -66,20 +66,20 @@ fn personality(linux: &Linux) -> Result<Option<u64>, Error> {
 
 /// Mode with flags, and nodes.
 fn memory_policy(policy: &MemoryPolicy) -> Result<(u32, Vec<usize>), Error> {
-    let invalid = |what: &str, word: &str| Error::Invalid(format!("memoryPolicy: invalid {what} {word:?}"));
+    let invalid = |what: &str, word: &str| Error::Invalid(format!("invalid memory policy {what} {word:?}"));
     let mode = MEMORY_MODES.iter().position(|mode| *mode == policy.mode);
     let mut bits = mode.ok_or_else(|| invalid("mode", &policy.mode))? as u32;
     for word in &policy.flags {
         let known = MEMORY_FLAGS.iter().find(|(name, _)| name == word);
         bits |= known.ok_or_else(|| invalid("flag", word))?.1;
     }
-    let nodes = numbers(&policy.nodes, NODES_MAX).ok_or_else(|| invalid("list of nodes", &policy.nodes))?;
+    let nodes = numbers(&policy.nodes, NODES_MAX).ok_or_else(|| invalid("nodes", &policy.nodes))?;
     match (policy.mode.as_str(), nodes.is_empty()) {
         ("MPOL_DEFAULT" | "MPOL_LOCAL", false) => {
-            Err(Error::Invalid(format!("memoryPolicy: {} takes no nodes", policy.mode)))
+            Err(Error::Invalid(format!("invalid memory policy: {} takes no nodes", policy.mode)))
         }
         ("MPOL_DEFAULT" | "MPOL_LOCAL" | "MPOL_PREFERRED", _) | (_, false) => Ok((bits, nodes)),
-        (_, true) => Err(Error::Invalid(format!("memoryPolicy: {} needs nodes", policy.mode))),
+        (_, true) => Err(Error::Invalid(format!("invalid memory policy: {} needs nodes", policy.mode))),
     }
 }
 
@@ -184,8 +184,11 @@ mod tests {
         assert_eq!(policy("MPOL_INTERLEAVE", "0", &["MPOL_F_STATIC_NODES"]), Ok((3 | 1 << 15, vec![0])));
         assert_eq!(policy("MPOL_LOCAL", "", &[]), Ok((4, vec![])));
         assert_eq!(policy("MPOL_PREFERRED", "", &[]), Ok((1, vec![])));
-        assert_eq!(policy("MPOL_LOCAL", "0", &[]).unwrap_err(), "memoryPolicy: MPOL_LOCAL takes no nodes");
-        assert_eq!(policy("MPOL_BIND", "", &[]).unwrap_err(), "memoryPolicy: MPOL_BIND needs nodes");
+        assert_eq!(
+            policy("MPOL_LOCAL", "0", &[]).unwrap_err(),
+            "invalid memory policy: MPOL_LOCAL takes no nodes"
+        );
+        assert_eq!(policy("MPOL_BIND", "", &[]).unwrap_err(), "invalid memory policy: MPOL_BIND needs nodes");
         for (mode, nodes, flag) in
             [("", "", None), ("MPOL_BIND", "9999", None), ("MPOL_BIND", "0", Some("MPOL_X"))]
         {

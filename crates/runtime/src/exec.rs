@@ -16,7 +16,7 @@ use crate::create::end;
 use crate::error::{Context, Error};
 use crate::init::launch::Launch;
 use crate::init::{
-    become_root, detach_from_caller, enter_cgroup, join_keyring, label, terminal, use_all_processors,
+    become_root, detach_from_caller, enter_cgroup, join_keyring, label, rootfs, terminal, use_all_processors,
 };
 use crate::namespaces::{ChildrenIn, flag, proc_name};
 use crate::request::{ExecRequest, Running, Stdio};
@@ -47,6 +47,13 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
     if differs("time")? {
         kinds |= flags::NEWTIME;
     }
+    // A container without a mount namespace of its own has but another root, which joining that namespace would not enter.
+    let root = if differs("mnt")? {
+        None
+    } else {
+        let path = format!("/proc/{target}/root");
+        Some(linux::fs::open_root(Path::new(&path)).doing(|| format!("open {path}"))?)
+    };
     let attached = request.cgroup.filter(|cgroup| cgroup.wants_attach());
     let entered = request.cgroup.filter(|_| attached.is_none());
     let entrance = entered.map(Cgroup::entrance).transpose()?;
@@ -54,7 +61,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, Error> {
     let awaits_go = limits::need_creator(request.process) || attached.is_some() || in_class.is_some();
 
     let (outside, inside) = Channel::pair()?;
-    let mut child = Child { request, kinds, in_user_namespace, entrance, awaits_go, channel: inside };
+    let mut child = Child { request, kinds, in_user_namespace, root, entrance, awaits_go, channel: inside };
     let (pid, pidfd, outside) = match ChildrenIn::join(request.target) {
         Ok(pid_namespace) => child.spawn(pid_namespace, outside)?,
         // An ordinary user has the privilege for it in the container's user namespace only.
@@ -121,6 +128,8 @@ struct Child<'a> {
     request: &'a ExecRequest<'a>,
     kinds: u64,
     in_user_namespace: bool,
+    /// To change to.
+    root: Option<OwnedFd>,
     entrance: Option<Entrance>,
     awaits_go: bool,
     channel: Channel,
@@ -205,6 +214,9 @@ impl Child<'_> {
         }
         namespace::join_process(request.target, self.kinds)
             .doing(|| "join namespaces of the container".into())?;
+        if let Some(root) = &self.root {
+            rootfs::chroot_to(root.as_fd())?;
+        }
         if self.in_user_namespace {
             become_root()?;
         }
@@ -223,15 +235,16 @@ impl Child<'_> {
             preserve_fds: request.preserve_fds,
         };
         let prepared = launch.prepare(labels)?;
-        Err(prepared.execute(&self.channel))
+        prepared.confine(&self.channel)?;
+        Err(prepared.execute())
     }
 
     fn open_terminal(&self) -> Result<(), Error> {
-        let Stdio::Terminal { rows, cols } = self.request.stdio else {
+        let Stdio::Terminal { rows, cols, plain_lines } = self.request.stdio else {
             return terminal::wire_stdio(&self.request.stdio);
         };
         let root = linux::fs::open_root(Path::new("/")).doing(|| "open /".into())?;
-        let pty = terminal::open(root.as_fd(), rows, cols)?;
+        let pty = terminal::open(root.as_fd(), (rows, cols), plain_lines)?;
         terminal::take(&pty.slave)?;
         self.channel.send(Tag::Ready, "", &[pty.master.as_fd()])
     }

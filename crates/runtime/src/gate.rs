@@ -107,7 +107,7 @@ pub(crate) fn send_listener(listener: &OwnedFd, after: &After, pid: i32) -> Resu
     let Some((path, metadata)) = &after.listener else {
         return Err(Error::Invalid("seccomp filter notifies, but listenerPath is not set".into()));
     };
-    let what = || format!("send seccomp listener to {path}");
+    let what = || format!("failed to connect with seccomp agent: send listener to {path}");
     let state = ContainerProcessState {
         oci_version: after.state.oci_version.clone(),
         fds: vec!["seccompFd".into()],

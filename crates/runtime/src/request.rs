@@ -21,8 +21,15 @@ pub enum Stdio<'a> {
     #[allow(missing_docs)]
     Fds { stdin: BorrowedFd<'a>, stdout: BorrowedFd<'a>, stderr: BorrowedFd<'a> },
     /// A new pseudo-terminal of the container's own devpts, of this size; 0 leaves the kernel's default.
-    #[allow(missing_docs)]
-    Terminal { rows: u16, cols: u16 },
+    Terminal {
+        #[allow(missing_docs)]
+        rows: u16,
+        #[allow(missing_docs)]
+        cols: u16,
+        /// A line ends as the process ends it, without a carriage return (no `ONLCR`): for who shows it on a terminal that adds
+        /// its own. Set before the process runs, or what it writes first would differ.
+        plain_lines: bool,
+    },
 }
 
 /// Which cgroup a container's processes live in.
@@ -111,6 +118,9 @@ pub struct Created {
     pub cgroup: Option<Cgroup>,
     /// Directories of resctrl made for it (`intelRdt`); the caller removes them when the container is gone.
     pub class: Vec<PathBuf>,
+    /// The root file system of a container without a mount namespace of its own: below it its mounts are made, which the caller
+    /// removes when the container is gone.
+    pub mounted: Option<PathBuf>,
     channel: Channel,
     after: After,
     /// Where init listens, if `start` may come from another process.
@@ -128,6 +138,7 @@ impl Created {
             channel: born.channel,
             cgroup: belongings.cgroup,
             class: belongings.class,
+            mounted: belongings.mounted,
         }
     }
 
@@ -144,7 +155,7 @@ impl Created {
             }
             Err(error) => {
                 create::end(&self.pidfd);
-                Belongings { cgroup: self.cgroup, class: self.class }.remove();
+                Belongings { cgroup: self.cgroup, class: self.class, mounted: self.mounted }.remove();
                 Err(error)
             }
         }

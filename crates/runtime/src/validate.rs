@@ -14,8 +14,8 @@ pub(crate) fn spec(spec: &RuntimeSpec, linux: &Linux, namespaces: &Namespaces<'_
     let invalid = |text: &str| Err(Error::Invalid(text.into()));
     let has = |kind| namespaces.is_new(kind) || namespaces.joined(kind).is_some();
     version(&spec.oci_version)?;
-    let Some(init) = &spec.process else { return invalid("process property must not be empty") };
-    process(init)?;
+    // Without a process there is something to create, but nothing to start (config.md, "Process").
+    spec.process.as_ref().map_or(Ok(()), process)?;
     if spec.root.as_ref().is_none_or(|root| root.path.is_empty()) {
         return invalid("root property must not be empty");
     }
@@ -23,13 +23,12 @@ pub(crate) fn spec(spec: &RuntimeSpec, linux: &Linux, namespaces: &Namespaces<'_
     if named && !has(NamespaceKind::Uts) {
         return invalid("unable to set hostname without a private UTS namespace");
     }
-    if !namespaces.is_new(NamespaceKind::Mount) {
-        if !(linux.masked_paths.is_empty() && linux.readonly_paths.is_empty()) {
-            return invalid("unable to restrict sys entries without a private MNT namespace");
-        }
-        if !spec.mounts.is_empty() || spec.root.as_ref().is_some_and(|root| root.readonly) {
-            return invalid("unable to mount without a private MNT namespace");
-        }
+    let restricts = !linux.masked_paths.is_empty() || !linux.readonly_paths.is_empty();
+    if restricts && !namespaces.is_new(NamespaceKind::Mount) {
+        return invalid("unable to restrict sys entries without a private MNT namespace");
+    }
+    if namespaces.joined(NamespaceKind::Mount).is_some() && wants_mounts(spec) {
+        return invalid("unable to mount in a mount namespace that is joined");
     }
     let mapped = !(linux.uid_mappings.is_empty() && linux.gid_mappings.is_empty());
     if mapped && !has(NamespaceKind::User) {
@@ -56,6 +55,18 @@ pub(crate) fn spec(spec: &RuntimeSpec, linux: &Linux, namespaces: &Namespaces<'_
     linux.seccomp.as_ref().map_or(Ok(()), seccomp)?;
     domains::validate(linux)?;
     unsupported(linux)
+}
+
+/// Whether there is anything to mount but the root itself.
+fn wants_mounts(spec: &RuntimeSpec) -> bool {
+    !spec.mounts.is_empty() || spec.root.as_ref().is_some_and(|root| root.readonly)
+}
+
+/// Whether the container's mounts are made where the caller lives, below its root file system: in no mount namespace of its own,
+/// or that it joins. They do not go with its processes.
+pub(crate) fn mounts_on_host(spec: &RuntimeSpec) -> bool {
+    let own = |linux: &Linux| linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::Mount);
+    wants_mounts(spec) && !spec.linux.as_ref().is_some_and(own)
 }
 
 /// Versions are semantic ones, of which the major number tells what is compatible. Other runtimes ask for none.
@@ -222,7 +233,7 @@ mod tests {
     #[test]
     fn what_is_missing_or_would_change_the_host_is_refused() {
         let base = r#""process":{"args":["x"],"cwd":"/"},"root":{"path":"r"}"#;
-        check("{}", "process property must not be empty");
+        check(r#"{"root":{"path":"r"}}"#, "ok");
         check(r#"{"process":{"cwd":"/"}}"#, "args must not be empty");
         check(r#"{"process":{"args":["x"],"cwd":"a"}}"#, "Cwd must be an absolute path");
         check(r#"{"process":{"args":["x"],"cwd":"/"}}"#, "root property must not be empty");

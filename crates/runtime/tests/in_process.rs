@@ -155,7 +155,7 @@ fn privileged_exec_gives_output_terminal_and_errors() {
             }
         };
         assert_eq!(exec(&["id", "-u"], Some("ada"), None).unwrap(), (0, "1000\n".into()));
-        let terminal = Stdio::Terminal { rows: 20, cols: 30 };
+        let terminal = Stdio::Terminal { rows: 20, cols: 30, plain_lines: false };
         let script = "tty; stty size; echo x > /dev/tty";
         let (code, text) = exec(&["sh", "-c", script], None, Some(terminal)).unwrap();
         assert_eq!((code, text.as_str()), (0, "/dev/pts/0\r\n20 30\r\nx\r\n"));

@@ -8,6 +8,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
+use super::log::Log;
+use super::notify::Notify;
 use crate::error::{Context, Error};
 use crate::request::Running;
 
@@ -20,20 +22,24 @@ pub(super) fn signals() -> Result<SignalFd, Error> {
     SignalFd::block_all().doing(|| "collect signals".into())
 }
 
-/// Passes signals on, copies the terminal, and waits for the end. Returns the exit code.
-pub(super) fn wait(running: &Running, signals: &SignalFd) -> Result<i32, Error> {
+/// Passes signals on, copies the terminal, tells the service manager that the container is ready, and waits for the end.
+/// Returns the exit code.
+pub(super) fn wait(
+    running: &Running,
+    signals: &SignalFd,
+    notify: Option<(Notify, &Log)>,
+) -> Result<i32, Error> {
     let raw = running.terminal.as_ref().and_then(|_| Raw::enter());
-    let code = relay(running, signals);
+    let code = relay(running, signals, notify);
     drop(raw);
     code
 }
 
-fn relay(running: &Running, signals: &SignalFd) -> Result<i32, Error> {
+fn relay(running: &Running, signals: &SignalFd, mut notify: Option<(Notify, &Log)>) -> Result<i32, Error> {
     let what = || "wait for container".to_owned();
     let master = running.terminal.as_ref().map(AsFd::as_fd);
     if let Some(master) = master {
         copy_size(master);
-        leave_line_ends(master);
     }
     let (mut reads_stdin, mut reads_master) = (master.is_some(), master.is_some());
     let stdin = rustix::stdio::stdin();
@@ -48,12 +54,18 @@ fn relay(running: &Running, signals: &SignalFd) -> Result<i32, Error> {
                 fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
             }
         }
+        let watched = fds.len();
+        fds.extend(notify.iter().map(|(notify, _)| PollFd::from_borrowed_fd(notify.as_fd(), PollFlags::IN)));
         match poll(&mut fds, None) {
             Err(Errno::INTR) => continue,
             other => other.doing(what)?,
         };
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let mut ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
+        let told = ready.split_off(watched).contains(&true);
+        // The main process of the service is this one, which ends with the container.
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        notify = notify.filter(|(notify, log)| !(told && notify.pass_on(own, log)));
         if ready[1] {
             while let Some(signal) = signals.next().doing(what)? {
                 pass_on(signal, running, master);
@@ -101,13 +113,6 @@ fn copy_size(master: BorrowedFd<'_>) {
     if let Ok(size) = tcgetwinsize(rustix::stdio::stdin()) {
         let _ = linux::pty::resize(master, size.ws_row, size.ws_col);
     }
-}
-
-/// A line ends as the container ends it: what reads our output, if it is no terminal, gets no carriage returns.
-fn leave_line_ends(master: BorrowedFd<'_>) {
-    let Ok(mut modes) = tcgetattr(master) else { return };
-    modes.output_modes.remove(OutputModes::ONLCR);
-    let _ = tcsetattr(master, OptionalActions::Now, &modes);
 }
 
 /// Our terminal in raw mode, until dropped.

@@ -134,18 +134,19 @@ impl<'a> Launch<'a> {
 }
 
 impl Prepared<'_> {
-    /// Loads the filter, drops what is left, executes. Returns only if that fails.
-    pub(crate) fn execute(&self, channel: &Channel) -> Error {
-        match self.confine(channel) {
-            Err(error) => error,
-            Ok(()) => {
-                let path = Path::new(std::ffi::OsStr::from_bytes(self.path.as_bytes()));
-                executable::refused(path, &process::execve(None, &self.path, &self.argv, &self.env))
-            }
-        }
+    /// Becomes the program. Returns only if that fails.
+    pub(crate) fn execute(&self) -> Error {
+        let path = Path::new(std::ffi::OsStr::from_bytes(self.path.as_bytes()));
+        executable::refused(path, &process::execve(None, &self.path, &self.argv, &self.env))
     }
 
-    fn confine(&self, channel: &Channel) -> Result<(), Error> {
+    /// The environment of the process, with what was added to the configuration's.
+    pub(crate) fn environment(&self) -> Vec<String> {
+        self.env.iter().map(|pair| pair.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Sets limits, loads the filter, drops what is left.
+    pub(crate) fn confine(&self, channel: &Channel) -> Result<(), Error> {
         limits::set(self.launch.process)?;
         if !linux::weakened("descriptors") {
             process::cloexec_from(3 + self.launch.preserve_fds).doing(|| "close descriptors".into())?;

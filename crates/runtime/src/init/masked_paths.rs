@@ -26,7 +26,10 @@ pub(super) fn mask(root: BorrowedFd<'_>, paths: &[String]) -> Result<(), Error> 
     };
     let null_path = FdPath::of(null.as_fd());
     let mut empty: Option<OwnedFd> = None;
-    for path in paths {
+    for (index, path) in paths.iter().enumerate() {
+        if paths[..index].contains(path) {
+            continue;
+        }
         let what = || format!("mask {path}");
         let Some(target) = open_if_there(root, path)? else { continue };
         let stat = rustix::fs::fstat(&target).doing(what)?;

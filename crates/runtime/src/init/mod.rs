@@ -12,7 +12,7 @@ pub(crate) mod launch;
 mod masked_paths;
 pub(crate) mod mounts;
 pub(crate) mod options;
-mod rootfs;
+pub(crate) mod rootfs;
 mod sysctl;
 pub(crate) mod terminal;
 pub(crate) mod user;
@@ -26,8 +26,11 @@ use std::path::{Path, PathBuf};
 use linux::cgroup::Entrance;
 use linux::process::{self, flags};
 use linux::pty::Pty;
+use linux::signalfd::SignalFd;
 use linux::{fs, namespace};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use types::spec::{Hooks, Linux, Mount, NamespaceKind, State, Status};
@@ -39,7 +42,8 @@ use crate::domains;
 use crate::error::{Context, Error};
 use crate::namespaces::Namespaces;
 use crate::request::{CreateRequest, Stdio};
-use launch::Launch;
+use crate::validate;
+use launch::{Launch, Prepared};
 
 /// What the creator worked out before `clone3`, and its end of the channel.
 #[derive(Debug)]
@@ -89,14 +93,16 @@ impl Init<'_> {
         use_all_processors();
         self.enter_namespaces()?;
         self.new_keyring()?;
-        let pty = if self.namespaces.is_new(NamespaceKind::Mount) {
-            self.build_root()?
+        let shared = validate::mounts_on_host(self.request.spec);
+        let pty = if self.namespaces.is_new(NamespaceKind::Mount) || shared {
+            self.build_root(shared)?
         } else {
             self.borrow_root()?
         };
         self.set_names()?;
         domains::enter(self.linux)?;
-        let prepared = self.launch.prepare(labels)?;
+        let process = self.request.spec.process.as_ref();
+        let prepared = process.map(|_| self.launch.prepare(labels)).transpose()?;
         self.await_go()?;
         let master = pty.map(|pty| pty.master);
         let fds: Vec<BorrowedFd<'_>> = master.iter().map(AsFd::as_fd).collect();
@@ -105,8 +111,13 @@ impl Init<'_> {
         drop(master);
         self.let_go_of_the_host()?;
         self.wait_at_gate()?;
-        self.hooks("startContainer", |hooks| &hooks.start_container, Status::Created)?;
-        Err(prepared.execute(&self.channel))
+        let Some(prepared) = prepared else {
+            return Err(Error::Invalid("process property must not be empty".into()));
+        };
+        // What these execute is the container's: they are confined as its process is, and told as much.
+        prepared.confine(&self.channel)?;
+        self.start_hooks(&prepared)?;
+        Err(prepared.execute())
     }
 
     /// From here on processes of the container can see this one, in `/proc`: it holds no descriptor of the host (the ways into the
@@ -190,17 +201,21 @@ impl Init<'_> {
         }
     }
 
-    /// Mounts everything below the new root and enters it.
-    fn build_root(&mut self) -> Result<Option<Pty>, Error> {
+    /// Mounts everything below the new root and enters it. If the mount namespace is `shared` with the caller, the old root stays.
+    fn build_root(&mut self, shared: bool) -> Result<Option<Pty>, Error> {
         let request = self.request;
         let spec = request.spec;
-        let root = rootfs::prepare(
-            self.root_path,
-            request.rootfs_mounts,
-            self.root_tree.as_ref(),
-            self.linux,
-            &spec.mounts,
-        )?;
+        let root = if shared {
+            rootfs::prepare_shared(self.root_path)?
+        } else {
+            rootfs::prepare(
+                self.root_path,
+                request.rootfs_mounts,
+                self.root_tree.as_ref(),
+                self.linux,
+                &spec.mounts,
+            )?
+        };
         let root = root.as_fd();
         let read_only_dev = self.mount_all(root)?;
         self.enter_cgroup_namespace()?;
@@ -219,6 +234,10 @@ impl Init<'_> {
         self.hooks("createContainer", |hooks| &hooks.create_container, Status::Creating)?;
         if spec.root.as_ref().is_some_and(|root| root.readonly) {
             rootfs::make_read_only(root)?;
+        }
+        if shared {
+            rootfs::chroot(self.root_path)?;
+            return Ok(pty);
         }
         if request.no_pivot {
             rootfs::move_root(root)?
@@ -255,14 +274,14 @@ impl Init<'_> {
         Ok(read_only_dev)
     }
 
-    /// Without a mount namespace of its own the container only changes its root.
+    /// With nothing to mount, a container without a mount namespace of its own only changes its root.
     fn borrow_root(&mut self) -> Result<Option<Pty>, Error> {
         self.enter_cgroup_namespace()?;
         let root = fs::open_root(self.root_path).doing(|| format!("open {}", self.root_path.display()))?;
         sysctl::set(root.as_fd(), &self.linux.sysctl)?;
         let pty = match self.request.stdio {
-            Stdio::Terminal { rows, cols } => {
-                let pty = terminal::open(root.as_fd(), rows, cols)?;
+            Stdio::Terminal { rows, cols, plain_lines } => {
+                let pty = terminal::open(root.as_fd(), (rows, cols), plain_lines)?;
                 terminal::take(&pty.slave)?;
                 Some(pty)
             }
@@ -278,11 +297,11 @@ impl Init<'_> {
     }
 
     fn open_terminal(&self, root: BorrowedFd<'_>) -> Result<Option<Pty>, Error> {
-        let Stdio::Terminal { rows, cols } = self.request.stdio else {
+        let Stdio::Terminal { rows, cols, plain_lines } = self.request.stdio else {
             terminal::wire_stdio(&self.request.stdio)?;
             return Ok(None);
         };
-        let pty = terminal::open(root, rows, cols)?;
+        let pty = terminal::open(root, (rows, cols), plain_lines)?;
         if devices::wanted(&self.request.spec.mounts) {
             terminal::mount_console(root, pty.slave.as_fd())?;
         }
@@ -331,24 +350,51 @@ impl Init<'_> {
     ) -> Result<(), Error> {
         let Some(hooks) = &self.request.spec.hooks else { return Ok(()) };
         self.await_go()?;
-        let state = state(self.request, self.pid, status);
-        let mut list = pick(hooks).clone();
-        if kind == "startContainer" {
-            // As in runc: these belong to the container, and are told as much as its process.
-            list.iter_mut()
-                .filter(|hook| hook.env.is_empty())
-                .for_each(|hook| hook.env.clone_from(&self.launch.process.env));
-        }
-        crate::hooks::run(kind, &list, &state)
+        crate::hooks::run(kind, pick(hooks), &state(self.request, self.pid, status))
+    }
+
+    /// Those that name no environment have the process's, as in runc.
+    fn start_hooks(&mut self, prepared: &Prepared<'_>) -> Result<(), Error> {
+        let Some(hooks) = &self.request.spec.hooks else { return Ok(()) };
+        self.await_go()?;
+        let mut list = hooks.start_container.clone();
+        list.iter_mut().filter(|hook| hook.env.is_empty()).for_each(|hook| hook.env = prepared.environment());
+        crate::hooks::run("startContainer", &list, &state(self.request, self.pid, Status::Created))
     }
 
     /// Waits until `start` opens the gate: by the channel, or by a connection when `start` is another process.
     fn wait_at_gate(&mut self) -> Result<(), Error> {
         if let Some(listener) = self.listener.take() {
+            die_of_signals_until_readable(listener.as_fd())?;
             let accepted = rustix::net::accept_with(&listener, rustix::net::SocketFlags::CLOEXEC);
             self.channel = Channel::from_fd(accepted.doing(|| "wait for start".into())?);
         }
         self.channel.expect(Tag::Start).map(|_| ())
+    }
+}
+
+/// The kernel ignores what would kill the first process of a pid namespace, unless it asked for it. A container that is created and
+/// told to go must not stay for ever. What comes later is for the user's process.
+fn die_of_signals_until_readable(fd: BorrowedFd<'_>) -> Result<(), Error> {
+    const DEADLY: [i32; 4] = [1, 2, 3, 15]; // HUP, INT, QUIT, TERM
+    let what = || "wait for start".to_owned();
+    let signals = SignalFd::block_all().doing(what)?;
+    loop {
+        let mut fds = [PollFd::new(&fd, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Err(Errno::INTR) => continue,
+            other => other.doing(what)?,
+        };
+        let startable = !fds[0].revents().is_empty();
+        while let Some(signal) = signals.next().doing(what)? {
+            if DEADLY.contains(&signal) {
+                process::exit_now(128 + signal);
+            }
+        }
+        if startable {
+            process::reset_signals();
+            return Ok(());
+        }
     }
 }
 

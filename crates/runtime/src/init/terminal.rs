@@ -12,7 +12,7 @@ use crate::error::{Context, Error};
 use crate::request::Stdio;
 
 /// Makes a pseudo-terminal in the devpts of the container whose root this is, and the caller's terminal.
-pub(crate) fn open(root: BorrowedFd<'_>, rows: u16, cols: u16) -> Result<Pty, Error> {
+pub(crate) fn open(root: BorrowedFd<'_>, (rows, cols): (u16, u16), plain_lines: bool) -> Result<Pty, Error> {
     let what = || "open pseudo-terminal".to_owned();
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let ptmx = open_in_root(root, Path::new("/dev/pts/ptmx"), flags, Mode::empty())
@@ -26,6 +26,9 @@ pub(crate) fn open(root: BorrowedFd<'_>, rows: u16, cols: u16) -> Result<Pty, Er
     }
     let pty = pty::from_ptmx(ptmx).doing(what)?;
     pty::resize(pty.master.as_fd(), rows, cols).doing(|| "set size of terminal".into())?;
+    if plain_lines {
+        pty::leave_line_ends(pty.master.as_fd()).doing(|| "set modes of terminal".into())?;
+    }
     Ok(pty)
 }
 

@@ -10,21 +10,25 @@ mod create;
 mod criu;
 mod exec;
 mod foreground;
+mod help;
 mod inspect;
 mod log;
 mod manage;
+mod notify;
 mod ps;
 mod spec;
 mod stats;
 mod update;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 
 use args::Args;
+use help::Command;
 use log::Log;
 
-use crate::error::Error;
+use crate::error::{Context, Error};
 
 /// What holds for every command.
 #[derive(Debug)]
@@ -43,19 +47,6 @@ struct Global {
 /// How a command ended.
 type Outcome = Result<i32, Error>;
 
-const USAGE: &str = "\
-usage: wharf runtime [--root DIR] [--log FILE] [--log-format text|json] [--debug] [--systemd-cgroup] COMMAND
-
-  create ID        make a container from the bundle in this directory (--bundle), up to its start
-  start ID         run the user's process of a created container
-  run ID           both, and wait for it unless --detach
-  exec ID CMD...   run one more process in a container
-  state ID         print the state as JSON
-  kill ID [SIG]    send a signal to the container's first process, or to --all
-  delete ID        forget a stopped container; --force kills it first
-  list, ps ID, events ID, pause ID, resume ID, update ID, checkpoint ID, restore ID, spec, features
-";
-
 /// The command line without the words that lead here; returns the exit code.
 pub fn main(args: Vec<OsString>) -> i32 {
     let words: Result<Vec<String>, OsString> = args.into_iter().map(OsString::into_string).collect();
@@ -63,23 +54,49 @@ pub fn main(args: Vec<OsString>) -> i32 {
         eprintln!("wharf runtime: arguments must be UTF-8");
         return 1;
     };
-    let mut args = Args::new(words);
+    let mut args = Args::new(&help::GLOBAL, words);
     let (global, command) = match global(&mut args) {
         Ok(Some(parsed)) => parsed,
         Ok(None) => return 0,
         Err(error) => {
+            if matches!(error, Error::Usage(_)) {
+                let _ = say(&format!("Incorrect Usage.\n\n{}", help::GLOBAL.help()));
+            }
             eprintln!("{error}");
             return 1;
         }
     };
-    match dispatch(&global, &command, args) {
+    let Some(command) = help::find(&command) else { return other(&global, &command, args) };
+    match dispatch(&global, command, args.rest()) {
         Ok(code) => code,
         Err(error) => {
+            let usage = matches!(error, Error::Usage(_));
+            if usage {
+                let _ = say(&format!("Incorrect Usage.\n\n{}", command.help()));
+            }
             global.log.error(&error.to_string());
             // As runc: 255 cannot be the exit code of most programs.
-            if command == "exec" { 255 } else { 1 }
+            if command.name == "exec" && !usage { 255 } else { 1 }
         }
     }
+}
+
+/// `help`, and what is no command.
+fn other(global: &Global, word: &str, mut args: Args) -> i32 {
+    let topic = match word {
+        "help" | "h" => args.word(),
+        _ => Some(word.to_owned()),
+    };
+    let command = match &topic {
+        None => Some(&help::GLOBAL),
+        Some(topic) => help::find(topic),
+    };
+    if let Some(command) = command {
+        let _ = say(&command.help());
+        return 0;
+    }
+    global.log.error(&format!("No help topic for '{}'", topic.unwrap_or_default()));
+    3
 }
 
 /// Flags before the command; `None` when there was nothing else to do.
@@ -112,18 +129,18 @@ fn global(args: &mut Args) -> Result<Option<(Global, String)>, Error> {
             }
             "systemd-cgroup" => systemd = args.boolean()?,
             "version" | "v" => {
-                print!("{}", inspect::version());
+                say(&inspect::version())?;
                 return Ok(None);
             }
             "help" | "h" => {
-                print!("{USAGE}");
+                say(&help::GLOBAL.help())?;
                 return Ok(None);
             }
-            other => return Err(Error::Invalid(format!("flag provided but not defined: -{other}"))),
+            _ => return Err(args::unknown(&flag)),
         }
     }
     let Some(command) = args.word() else {
-        print!("{USAGE}");
+        say(&help::GLOBAL.help())?;
         return Ok(None);
     };
     let log = Log::open(log_file.as_deref(), json, debug)?;
@@ -133,6 +150,12 @@ fn global(args: &mut Args) -> Result<Option<(Global, String)>, Error> {
         Global { root_is_given, root: root.unwrap_or_else(default_root), systemd, rootless, log },
         command,
     )))
+}
+
+/// Writes to standard output; nobody there to read it is an error, not a panic.
+fn say(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).doing(|| "write to standard output".into())
 }
 
 /// An ordinary user, or root of a user namespace that does not map all ids.
@@ -150,16 +173,22 @@ fn default_root() -> PathBuf {
     }
 }
 
-fn dispatch(global: &Global, command: &str, args: Args) -> Outcome {
-    if matches!(command, "create" | "run" | "exec") {
+fn dispatch(global: &Global, command: &'static Command, words: Vec<String>) -> Outcome {
+    if command.help_is_wanted(&words) {
+        say(&command.help())?;
+        return Ok(0);
+    }
+    if matches!(command.name, "create" | "run" | "exec") {
         // These enter containers: nobody there may reach the file this runs from.
         linux::sealed::ensure().map_err(|error| {
             Error::Failed(format!("seal own executable: {}", crate::error::reason(&error)))
         })?;
     }
-    // What follows these may have flags of its own.
-    let args = if matches!(command, "exec" | "ps" | "kill") { args } else { args.interspersed() };
-    match command {
+    execute(global, command, Args::new(command, words))
+}
+
+fn execute(global: &Global, command: &Command, args: Args) -> Outcome {
+    match command.name {
         "create" => create::create(global, args),
         "run" => create::run(global, args),
         "start" => create::start(global, args),
@@ -177,10 +206,26 @@ fn dispatch(global: &Global, command: &str, args: Args) -> Outcome {
         "spec" => spec::spec(args),
         "checkpoint" => criu::checkpoint(global, args),
         "restore" => criu::restore(global, args),
-        "help" => {
-            print!("{USAGE}");
-            Ok(0)
-        }
         other => Err(Error::Invalid(format!("no such command: {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With one word too many or none, each stops before it does anything.
+    #[test]
+    fn every_flag_of_the_help_is_one_that_its_command_takes() {
+        let root = PathBuf::from("/nonexistent");
+        let log = Log::open(None, false, false).unwrap();
+        let global = Global { root, root_is_given: true, systemd: false, rootless: false, log };
+        for command in &help::COMMANDS {
+            for words in command.every_flag() {
+                let static_command = help::find(command.name).unwrap();
+                let error = execute(&global, command, Args::new(static_command, words.clone())).unwrap_err();
+                assert!(!error.to_string().contains("not defined"), "{} {words:?}: {error}", command.name);
+            }
+        }
     }
 }

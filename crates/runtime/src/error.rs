@@ -16,6 +16,9 @@ pub enum Error {
     /// `unable to find user x: no matching entries in passwd file`.
     #[error("{0}")]
     NoSuchUser(String),
+    /// The command line is not understood: its help is shown as well.
+    #[error("{0}")]
+    Usage(String),
     /// The configuration asks for something impossible.
     #[error("{0}")]
     Invalid(String),
@@ -46,7 +49,7 @@ impl Error {
             Error::NotFound(text) => (b'n', text),
             Error::PermissionDenied(text) => (b'p', text),
             Error::NoSuchUser(text) => (b'u', text),
-            Error::Invalid(text) => (b'i', text),
+            Error::Invalid(text) | Error::Usage(text) => (b'i', text),
             Error::State(text) => (b's', text),
             Error::Failed(text) => (b'f', text),
             Error::NotImplemented(text) => (b'x', text),

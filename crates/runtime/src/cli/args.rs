@@ -3,11 +3,14 @@
 
 use std::collections::VecDeque;
 
+use super::help::{self, Command, Count};
 use crate::error::Error;
 
 /// The words not yet taken.
 #[derive(Debug)]
 pub(super) struct Args {
+    /// Whose words they are.
+    command: &'static Command,
     words: VecDeque<String>,
     /// The value after `=` of the flag just taken.
     attached: Option<String>,
@@ -16,13 +19,10 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn new(words: Vec<String>) -> Self {
-        Args { words: words.into(), attached: None, plain: None }
-    }
-
-    /// Flags may come after other words as well, up to `--`.
-    pub(super) fn interspersed(self) -> Self {
-        Args { plain: Some(VecDeque::new()), ..self }
+    /// Flags may come after other words as well, up to `--`, unless words end the flags of this command.
+    pub(super) fn new(command: &'static Command, words: Vec<String>) -> Self {
+        let plain = (!command.words_end_flags).then(VecDeque::new);
+        Args { command, words: words.into(), attached: None, plain }
     }
 
     /// The next flag's name, if the next word is one. A value attached to the flag before must have been taken.
@@ -57,7 +57,7 @@ impl Args {
         self.attached
             .take()
             .or_else(|| self.words.pop_front())
-            .ok_or_else(|| Error::Invalid(format!("flag needs an argument: -{flag}")))
+            .ok_or_else(|| Error::Usage(format!("flag needs an argument: -{flag}")))
     }
 
     /// The number that is the value of the flag just taken.
@@ -91,15 +91,28 @@ impl Args {
 
     /// The container's id: the next word, which there must be.
     pub(super) fn id(&mut self) -> Result<String, Error> {
-        self.word().ok_or_else(|| Error::Invalid("container id cannot be empty".into()))
+        match self.word() {
+            None => Err(self.miscounted()),
+            Some(id) if id.is_empty() => Err(Error::Invalid("container id cannot be empty".into())),
+            Some(id) => Ok(id),
+        }
     }
 
     /// Nothing may be left.
     pub(super) fn end(&mut self) -> Result<(), Error> {
         match self.word() {
             None => Ok(()),
-            Some(word) => Err(Error::Invalid(format!("unexpected argument {word:?}"))),
+            Some(_) => Err(self.miscounted()),
         }
+    }
+
+    /// Too few words or too many.
+    fn miscounted(&self) -> Error {
+        let (program, name) = (help::program(), self.command.name);
+        Error::Usage(match self.command.count {
+            Count::Exactly(count) => format!("{program}: {name:?} requires exactly {count} argument(s)"),
+            Count::AtLeast(count) => format!("{program}: {name:?} requires a minimum of {count} argument(s)"),
+        })
     }
 
     /// All that is left.
@@ -110,7 +123,7 @@ impl Args {
 
 /// A flag that the command does not know.
 pub(super) fn unknown(flag: &str) -> Error {
-    Error::Invalid(format!("flag provided but not defined: -{flag}"))
+    Error::Usage(format!("flag provided but not defined: -{flag}"))
 }
 
 #[cfg(test)]
@@ -120,7 +133,7 @@ mod tests {
     #[test]
     fn flags_end_at_the_first_word() {
         let words = ["--bundle=/b", "-e", "A=b", "--tty", "--all=false", "id", "--flag"];
-        let mut args = Args::new(words.map(String::from).to_vec());
+        let mut args = Args::new(help::find("exec").unwrap(), words.map(String::from).to_vec());
         assert_eq!(args.flag().unwrap().as_deref(), Some("bundle"));
         assert_eq!(args.value("bundle").unwrap(), "/b");
         assert_eq!(args.flag().unwrap().as_deref(), Some("e"));
@@ -136,7 +149,7 @@ mod tests {
     #[test]
     fn flags_may_follow_other_words_where_they_do_not_end_them() {
         let words = ["id", "--force", "more", "--", "--word"].map(String::from);
-        let mut args = Args::new(words.to_vec()).interspersed();
+        let mut args = Args::new(help::find("delete").unwrap(), words.to_vec());
         assert_eq!(args.flag().unwrap().as_deref(), Some("force"));
         assert_eq!(args.flag().unwrap(), None);
         assert_eq!((args.id().unwrap().as_str(), args.rest()), ("id", vec!["more".into(), "--word".into()]));
@@ -144,11 +157,21 @@ mod tests {
 
     #[test]
     fn missing_and_unexpected_values_are_refused() {
-        let mut args = Args::new(vec!["--root".into()]);
+        let mut args = Args::new(&help::GLOBAL, vec!["--root".into()]);
         args.flag().unwrap();
         assert_eq!(args.value("root").unwrap_err().to_string(), "flag needs an argument: -root");
-        let mut args = Args::new(vec!["--x=1".into()]);
+        let mut args = Args::new(&help::GLOBAL, vec!["--x=1".into()]);
         args.flag().unwrap();
         assert!(args.flag().is_err());
+        for (command, words, text) in [
+            ("state", &[][..], "\"state\" requires exactly 1 argument(s)"),
+            ("state", &["a", "b"], "\"state\" requires exactly 1 argument(s)"),
+            ("kill", &[], "\"kill\" requires a minimum of 1 argument(s)"),
+        ] {
+            let words = words.iter().map(ToString::to_string).collect();
+            let mut args = Args::new(help::find(command).unwrap(), words);
+            let error = args.id().and_then(|_| args.end()).unwrap_err();
+            assert!(error.to_string().ends_with(text), "{error}");
+        }
     }
 }

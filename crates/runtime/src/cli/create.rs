@@ -11,6 +11,8 @@ use types::spec::{RuntimeSpec, Status};
 use super::args::{Args, unknown};
 use super::container::{Container, Record, directory, read_spec, start_time};
 use super::inspect::rfc3339_nano;
+use super::log::Log;
+use super::notify::{self, Notify};
 use super::{Global, Outcome, foreground, manage};
 use crate::channel::Channel;
 use crate::error::{Context, Error};
@@ -77,9 +79,17 @@ pub(super) fn run(global: &Global, mut args: Args) -> Outcome {
         let _ = manage::destroy(global, &container);
         error
     };
+    let notify = Notify::listen(&container.dir).map_err(undo)?;
     let running = created.start().map_err(wrap).map_err(undo)?;
-    let Some(signals) = signals else { return Ok(0) };
-    let code = foreground::wait(&running, &signals)?;
+    global.log.debug(&format!("process {} of container {id} runs", running.pid));
+    let Some(signals) = signals else {
+        if let Some(notify) = notify {
+            notify.wait(running.pidfd.as_fd(), running.pid, &global.log)?;
+        }
+        return Ok(0);
+    };
+    let code = foreground::wait(&running, &signals, notify.map(|notify| (notify, &global.log)))?;
+    global.log.debug(&format!("container {id} ended with exit code {code}"));
     if !flags.keep {
         manage::destroy(global, &container)?;
     }
@@ -100,17 +110,24 @@ pub(super) fn start(global: &Global, mut args: Args) -> Outcome {
         Status::Running => return Err(Error::State("cannot start an already running container".into())),
         status => return Err(Error::State(format!("cannot start a container in the {status} state"))),
     }
+    let notify = Notify::listen(&container.dir)?;
+    let pidfd = container.running()?;
     let channel: Channel = gate::connect(&container.dir)?;
     // From here on it is not *created*; a second `start` has nothing to connect to.
     std::fs::remove_file(container.dir.join(gate::SOCKET)).doing(|| "remove start socket".into())?;
     let record = &container.record;
     let request = CreateRequest::new(&record.id, &record.spec, &record.bundle);
-    let after = After::of(&request, record.init_process_pid);
+    let pid = record.init_process_pid;
+    let after = After::of(&request, pid);
     gate::open(&channel, &after).map_err(wrap).inspect_err(|_| {
-        if let Some(pidfd) = container.pidfd() {
-            let _ = linux::pidfd::send_signal(pidfd.as_fd(), 9);
-        }
+        // It goes by itself, but who asks for its state now is not to find it.
+        let _ = linux::pidfd::send_signal(pidfd.as_fd(), 9);
+        let _ = linux::pidfd::exited_within(pidfd.as_fd(), manage::DEATH_MS);
     })?;
+    global.log.debug(&format!("process {pid} of container {id} runs"));
+    if let Some(notify) = notify {
+        notify.wait(pidfd.as_fd(), pid, &global.log)?;
+    }
     Ok(0)
 }
 
@@ -143,9 +160,13 @@ fn make_in(
     flags: &Flags,
     id: &str,
     gate: Gate,
-    spec: RuntimeSpec,
+    mut spec: RuntimeSpec,
     dir: &Path,
 ) -> Result<(Created, Container), Error> {
+    if notify::wanted() {
+        notify::prepare(&mut spec, dir)?;
+    }
+    let passed = pass_descriptors(&mut spec, flags.preserve_fds)?;
     let size = spec.process.as_ref().and_then(|process| process.console_size).unwrap_or_default();
     let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
     let ours = matches!(gate, Gate::Ours { foreground_terminal: true });
@@ -170,15 +191,28 @@ fn make_in(
     request.rootless = global.rootless;
     request.no_pivot = flags.no_pivot;
     request.no_new_keyring = flags.no_new_keyring;
-    request.preserve_fds = flags.preserve_fds + listen_fds();
+    request.preserve_fds = passed;
     request.state_root = matches!(gate, Gate::Reachable).then_some(global.root.as_path());
     if terminal {
         request.stdio = Stdio::Terminal {
             rows: u16::try_from(size.height).unwrap_or(0),
             cols: u16::try_from(size.width).unwrap_or(0),
+            plain_lines: ours,
         };
     }
+    let log = &global.log;
+    warn_of_ambient(&spec, log);
+    log.debug(&format!("create container {id} from bundle {}", flags.bundle.display()));
+    if let Some(profile) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) {
+        let flags = linux::seccomp::flags(profile).unwrap_or(0);
+        log.debug(&format!("seccomp filter flags: {flags}"));
+    }
     let mut created = crate::create(&request).map_err(wrap)?;
+    let cgroups = created.cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();
+    for (hierarchy, path) in &cgroups {
+        log.debug(&format!("cgroup of hierarchy {hierarchy:?}: {}", path.display()));
+    }
+    log.debug(&format!("process {} of container {id} waits for its start", created.pid));
     let container = Container {
         dir: dir.to_owned(),
         record: Record {
@@ -189,7 +223,7 @@ fn make_in(
             bundle: flags.bundle.clone(),
             rootfs: flags.bundle.join(spec.root.as_ref().map_or("", |root| root.path.as_str())),
             owner: String::new(),
-            cgroup_paths: created.cgroup.as_ref().map(Cgroup::paths).unwrap_or_default(),
+            cgroup_paths: cgroups,
             class: created.class.clone(),
             unit: created.cgroup.as_ref().and_then(Cgroup::unit).cloned(),
             spec: spec.clone(),
@@ -216,6 +250,15 @@ fn make_in(
     }
 }
 
+/// Ambient capabilities that the process cannot have, because it may not inherit them or has none of that name.
+fn warn_of_ambient(spec: &RuntimeSpec, log: &Log) {
+    let Some(sets) = spec.process.as_ref().and_then(|process| process.capabilities.as_ref()) else { return };
+    let may = |name: &&String| sets.inheritable.contains(name) && sets.permitted.contains(name);
+    for name in sets.ambient.iter().filter(|name| !may(name)) {
+        log.warn(&format!("can't raise ambient capability {name}: operation not permitted"));
+    }
+}
+
 /// Where the container's cgroup goes: the configuration's path, or its id below the caller's own.
 ///
 /// A relative path cannot climb above where it starts.
@@ -237,9 +280,26 @@ pub(super) fn cgroup_path(spec: &RuntimeSpec, id: &str) -> String {
     kept.to_string_lossy().into_owned()
 }
 
-/// Socket activation hands descriptors from 3 on.
-fn listen_fds() -> u32 {
-    std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
+/// How many descriptors from 3 on the process gets: those of socket activation (`sd_listen_fds(3)`), which it is told of, and
+/// the `more` after them, which must be there.
+fn pass_descriptors(spec: &mut RuntimeSpec, more: u32) -> Result<u32, Error> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    let is_for_us = number("LISTEN_PID") == Some(std::process::id());
+    let activated = number("LISTEN_FDS").filter(|_| is_for_us).unwrap_or(0);
+    if let (Some(process), true) = (&mut spec.process, activated > 0) {
+        process.env.extend([format!("LISTEN_FDS={activated}"), "LISTEN_PID=1".into()]);
+    }
+    preserved(activated, more)
+}
+
+/// The number of descriptors from 3 on that are passed: `before` and `more`, each of which must be there.
+pub(super) fn preserved(before: u32, more: u32) -> Result<u32, Error> {
+    for index in 0..more {
+        let path = format!("/proc/self/fd/{}", before.saturating_add(index).saturating_add(3));
+        std::fs::symlink_metadata(&path)
+            .doing(|| format!("unable to stat preserved-fd {index} (of {more})"))?;
+    }
+    Ok(before.saturating_add(more))
 }
 
 /// Says what failed, as runc does.

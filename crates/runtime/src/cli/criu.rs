@@ -383,7 +383,8 @@ mod tests {
             "--empty-ns",
             "network",
         ];
-        let mut args = Args::new(words.map(String::from).to_vec());
+        let mut args =
+            Args::new(crate::cli::help::find("checkpoint").unwrap(), words.map(String::from).to_vec());
         let mut flags = Flags::default();
         while let Some(flag) = args.flag().unwrap() {
             assert!(flags.take(&flag, &mut args).unwrap(), "{flag}");

@@ -10,7 +10,7 @@ use types::spec::{Capabilities, Process, Status};
 
 use super::args::{Args, unknown};
 use super::container::Container;
-use super::create::{send_to, wrap, write_pid_file};
+use super::create::{preserved, send_to, wrap, write_pid_file};
 use super::{Global, Outcome, foreground};
 use crate::error::{Context, Error};
 use crate::request::{ExecRequest, SeccompAgent, Stdio};
@@ -115,6 +115,7 @@ fn run(global: &Global, flags: &Flags, id: &str, mut words: Vec<String>) -> Outc
             Stdio::Terminal {
                 rows: u16::try_from(size.height).unwrap_or(0),
                 cols: u16::try_from(size.width).unwrap_or(0),
+                plain_lines: foreground_terminal,
             }
         } else {
             Stdio::Inherit
@@ -125,7 +126,7 @@ fn run(global: &Global, flags: &Flags, id: &str, mut words: Vec<String>) -> Outc
         seccomp_flags: profile.map_or(Ok(0), seccomp::flags).map_err(wrong)?,
         agent,
         no_new_keyring: false,
-        preserve_fds: flags.preserve_fds,
+        preserve_fds: preserved(0, flags.preserve_fds)?,
     })
     .map_err(wrap)?;
     if let (Some(socket), Some(master)) =
@@ -136,9 +137,10 @@ fn run(global: &Global, flags: &Flags, id: &str, mut words: Vec<String>) -> Outc
     if let Some(socket) = &flags.pidfd_socket {
         send_to(socket, b"pidfd", &running.pidfd)?;
     }
+    global.log.debug(&format!("process {} runs in container {id}: {:?}", running.pid, process.args));
     write_pid_file(flags.pid_file.as_deref(), running.pid)?;
     match signals {
-        Some(signals) => foreground::wait(&running, &signals),
+        Some(signals) => foreground::wait(&running, &signals, None),
         None => Ok(0),
     }
 }
@@ -170,7 +172,7 @@ fn sub_cgroups(list: &[String]) -> Result<BTreeMap<&str, &str>, Error> {
             None => return invalid(word, "missing <controller>: prefix"),
         };
         if path.split('/').any(|part| part == "..") {
-            return invalid(word, "the path leaves the container's cgroup");
+            return Err(Error::Invalid(format!("bad sub cgroup path: {path}")));
         }
         if controllers.is_empty() {
             if word.contains(':') {

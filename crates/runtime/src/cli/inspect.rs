@@ -14,7 +14,7 @@ use types::spec::{
 
 use super::args::{Args, unknown};
 use super::container::{Container, all};
-use super::{Global, Outcome};
+use super::{Global, Outcome, say};
 use crate::domains::{MEMORY_FLAGS, MEMORY_MODES};
 use crate::error::Error;
 use crate::init::options;
@@ -71,8 +71,7 @@ fn describe(container: &Container) -> Value {
 
 fn print(value: &impl serde::Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Error::Failed(error.to_string()))?;
-    println!("{text}");
-    Ok(())
+    say(&format!("{text}\n"))
 }
 
 pub(super) fn state(global: &Global, mut args: Args) -> Outcome {
@@ -104,13 +103,13 @@ pub(super) fn list(global: &Global, mut args: Args) -> Outcome {
     for container in &mut containers {
         container.record.owner = owner(&container.dir);
     }
-    if quiet {
-        containers.iter().for_each(|container| println!("{}", container.record.id));
+    say(&if quiet {
+        containers.iter().map(|container| format!("{}\n", container.record.id)).collect()
     } else if as_json {
-        println!("{}", Value::Array(containers.iter().map(describe).collect()));
+        format!("{}\n", Value::Array(containers.iter().map(describe).collect()))
     } else {
-        print!("{}", table(&containers));
-    }
+        table(&containers)
+    })?;
     Ok(0)
 }
 

@@ -2,17 +2,18 @@
 
 use std::os::fd::AsFd;
 
-use types::spec::{NamespaceKind, Status};
+use types::spec::{Namespace, NamespaceKind, Status};
 
 use super::args::{Args, unknown};
 use super::container::{Container, directory};
 use super::{Global, Outcome};
 use crate::error::{Context, Error};
 use crate::hooks;
+use crate::init::rootfs;
 
 const KILL: i32 = 9;
 /// How long a killed init may take to go.
-const DEATH_MS: u64 = 10_000;
+pub(super) const DEATH_MS: u64 = 10_000;
 
 /// Number of a signal given as number or name, with or without `SIG`.
 fn signal(word: &str) -> Result<i32, Error> {
@@ -52,19 +53,16 @@ pub(super) fn kill(global: &Global, mut args: Args) -> Outcome {
     args.end()?;
     let container = Container::open(global, &id)?;
     let Some(pidfd) = container.pidfd() else {
-        if to_all && container.cgroup().is_some() {
+        // Init is gone, but what shared a pid namespace with others has outlived it.
+        let left =
+            || container.cgroup().and_then(|cgroup| cgroup.pids().ok()).is_some_and(|pids| !pids.is_empty());
+        if container.cgroup().is_some() && (to_all || (number == KILL && shares_pids(&container) && left())) {
             return signal_all(&container, number);
         }
         // What is not there any more needs no signal, if all were meant.
         return if to_all { Ok(0) } else { Err(Error::State("container not running".into())) };
     };
-    let shares_pids = container.record.spec.linux.as_ref().is_none_or(|linux| {
-        !linux
-            .namespaces
-            .iter()
-            .any(|namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_empty())
-    });
-    if to_all || (number == KILL && shares_pids && container.cgroup().is_some()) {
+    if to_all || (number == KILL && shares_pids(&container) && container.cgroup().is_some()) {
         // With a pid namespace that others live in, the rest would outlive its first process.
         signal_all(&container, number)?;
     }
@@ -76,6 +74,13 @@ pub(super) fn kill(global: &Global, mut args: Args) -> Outcome {
         container.own_cgroup()?.freeze(false)?;
     }
     Ok(0)
+}
+
+/// Whether the container has no pid namespace of its own, whose end would be that of all its processes.
+fn shares_pids(container: &Container) -> bool {
+    let own = |namespace: &Namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_empty();
+    let linux = container.record.spec.linux.as_ref();
+    linux.is_none_or(|linux| !linux.namespaces.iter().any(own))
 }
 
 /// Signals every process in the container's cgroup.
@@ -140,6 +145,9 @@ pub(super) fn destroy(global: &Global, container: &Container) -> Result<(), Erro
         (None, None) => {}
     }
     crate::domains::leave_class(&container.record.class);
+    if crate::validate::mounts_on_host(&container.record.spec) {
+        rootfs::unmount_shared(&container.record.rootfs);
+    }
     std::fs::remove_dir_all(&container.dir).doing(|| format!("remove {}", container.dir.display()))?;
     state.status = Status::Stopped;
     state.pid = 0;

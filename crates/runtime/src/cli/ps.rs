@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use super::container::Container;
-use super::{Global, Outcome};
+use super::{Global, Outcome, say};
 use crate::error::{Context, Error};
 
 pub(super) fn ps(global: &Global, mut args: Args) -> Outcome {
@@ -25,21 +25,24 @@ pub(super) fn ps(global: &Global, mut args: Args) -> Outcome {
     let mut pids = container.own_cgroup()?.pids()?;
     pids.sort_unstable();
     if as_json {
-        println!("{}", serde_json::json!(pids));
+        say(&format!("{}\n", serde_json::json!(pids)))?;
         return Ok(0);
     }
-    if !options.is_empty() {
-        print!("{}", of_host(&options, &pids)?);
-        return Ok(0);
+    // As in runc; a host without ps(1) gets a table of our own.
+    let usual = ["-ef".to_owned()];
+    match of_host(if options.is_empty() { &usual } else { &options }, &pids) {
+        Err(_) if options.is_empty() => {}
+        table => return say(&table?).map(|()| 0),
     }
-    println!("{:<8} {:>7} {:>7} CMD", "UID", "PID", "PPID");
-    for process in pids.into_iter().filter_map(Process::read) {
-        println!("{:<8} {:>7} {:>7} {}", process.uid, process.pid, process.parent, process.command);
+    let mut text = format!("{:<8} {:>7} {:>7} CMD\n", "UID", "PID", "PPID");
+    for Process { pid, uid, parent, command } in pids.into_iter().filter_map(Process::read) {
+        text.push_str(&format!("{uid:<8} {pid:>7} {parent:>7} {command}\n"));
     }
+    say(&text)?;
     Ok(0)
 }
 
-/// With options only the host's own ps(1) knows what is meant: its lines about these processes.
+/// What the host's own ps(1) says about these processes: only it knows what its options mean.
 fn of_host(options: &[String], pids: &[i32]) -> Result<String, Error> {
     let output = std::process::Command::new("ps").args(options).output().doing(|| "run ps".into())?;
     if !output.status.success() {

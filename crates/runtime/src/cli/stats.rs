@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::args::{Args, unknown};
 use super::container::Container;
-use super::{Global, Outcome};
+use super::{Global, Outcome, say};
 use crate::error::{Context, Error};
 
 const INTERVAL_MS: u64 = 5000;
@@ -36,8 +36,7 @@ pub(super) fn events(global: &Global, mut args: Args) -> Outcome {
     let resctrl = class(&container);
     let print = || -> Result<(), Error> {
         let data = data(&cgroup.stats()?, &cgroup.details(), &resctrl);
-        println!("{}", json!({ "type": "stats", "id": id, "data": data }));
-        Ok(())
+        say(&format!("{}\n", json!({ "type": "stats", "id": id, "data": data })))
     };
     let watch = if once { None } else { cgroup.oom_watch().ok() };
     let mut kills = cgroup.oom_kills();
@@ -52,7 +51,7 @@ pub(super) fn events(global: &Global, mut args: Args) -> Outcome {
             let ended = wait(pidfd.as_fd(), watch.as_ref(), left)?;
             let now = cgroup.oom_kills();
             for _ in kills..now {
-                println!("{}", json!({ "type": "oom", "id": id }));
+                say(&format!("{}\n", json!({ "type": "oom", "id": id })))?;
             }
             kills = now;
             if ended {

@@ -182,7 +182,7 @@ mod tests {
     fn flags_become_resources() {
         let words = ["--memory=64m", "id", "--cpu-share", "512", "--pids-limit", "9", "--cpu-quota="]
             .map(String::from);
-        let mut args = Args::new(words.to_vec()).interspersed();
+        let mut args = Args::new(crate::cli::help::find("update").unwrap(), words.to_vec());
         let resources = parse(&mut args).unwrap().resources;
         assert_eq!(args.id().unwrap(), "id");
         assert_eq!(resources.memory.unwrap().limit, Some(64 << 20));

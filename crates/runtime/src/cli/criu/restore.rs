@@ -91,7 +91,7 @@ pub(in crate::cli) fn restore(global: &Global, mut args: Args) -> Outcome {
         let _ = std::fs::remove_dir_all(&dir);
     })?;
     let Some(signals) = signals else { return Ok(0) };
-    let code = foreground::wait(&running, &signals)?;
+    let code = foreground::wait(&running, &signals, None)?;
     manage::destroy(global, &container)?;
     Ok(code)
 }

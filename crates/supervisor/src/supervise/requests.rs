@@ -301,11 +301,7 @@ pub(super) fn runtime_stdio<'a>(
         None => {
             let size = process.console_size.unwrap_or_default();
             let short = |cells: u64| u16::try_from(cells).unwrap_or(u16::MAX);
-            RuntimeStdio::Terminal {
-                rows: short(size.height),
-                cols: short(size.width),
-                plain_lines: false,
-            }
+            RuntimeStdio::Terminal { rows: short(size.height), cols: short(size.width), plain_lines: false }
         }
     }
 }

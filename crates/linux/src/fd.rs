@@ -9,8 +9,8 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 
-/// At most this many descriptors travel with one message.
-pub const MAX_FDS: usize = 16;
+/// At most this many descriptors travel with one message (the kernel's `SCM_MAX_FD`).
+pub const MAX_FDS: usize = 253;
 
 /// Sends bytes and up to [`MAX_FDS`] descriptors as one message; a closed peer is an error, not a signal.
 pub fn send_fds(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {

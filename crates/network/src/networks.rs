@@ -3,6 +3,7 @@
 mod attach;
 mod claim;
 mod explain;
+mod sweep;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use ipnet::IpNet;
 
 use crate::default_bridge;
-use crate::driver::{forward, forwards};
+use crate::driver::{forward, forwards, is_retired};
 use crate::firewall::{self, BridgeRules, FirewallDriver};
 use crate::ipam::{self, Ipam};
 use crate::namespace::{Pool as NamespacePool, Sandbox};
@@ -22,6 +23,7 @@ use crate::netlink::{Socket, Stash};
 use crate::port::{self, Ports, Reservation};
 use crate::{Endpoint, Error, Network, NetworkConfig, Pool, Result};
 pub use explain::{Explanation, Publication, Reach};
+use sweep::Sweep;
 use watch::Watch;
 
 /// The networks of one daemon, in the network namespace of the thread that opened it. Calls may run side by side.
@@ -39,6 +41,9 @@ pub struct Networks {
     claim: OnceLock<UnixDatagram>,
     /// The host forwards IPv4, IPv6 only because of us.
     guarded: [AtomicBool; 2],
+    /// Our table is there, made by us: what is new is added to it.
+    installed: AtomicBool,
+    sweep: Sweep,
     watch: OnceLock<Watch>,
 }
 
@@ -103,6 +108,8 @@ impl Networks {
             ready: Mutex::default(),
             claim: OnceLock::new(),
             guarded: [AtomicBool::new(false), AtomicBool::new(false)],
+            installed: AtomicBool::new(false),
+            sweep: Sweep::default(),
             watch: OnceLock::new(),
         })
     }
@@ -185,14 +192,16 @@ impl Networks {
         let mut ready = self.ready();
         let Some(Space { network, .. }) = self.held().networks.remove(network) else { return Ok(()) };
         ready.remove(&network.name);
-        if network.bridge().is_some() {
-            self.install()?;
+        if let Some(rules) = self.rules_of(&network) {
+            self.change_rules(|| self.firewall.remove_bridge(&rules))?;
         }
         if self.held().networks.values().any(|other| other.network.interface == network.interface) {
             // Others lie on the same parent.
             return Ok(());
         }
-        self.route.with(|socket| network.driver.calls().teardown(&network, socket))
+        let retired = self.route.with(|socket| network.driver.calls().teardown(&network, socket))?;
+        retired.into_iter().for_each(|index| self.sweep.put(index));
+        Ok(())
     }
 
     /// The endpoints on all networks, ordered by id.
@@ -215,6 +224,9 @@ impl Networks {
             }
             claimed => claimed?,
         }
+        let look = |error| Error::kernel("look at the host's interfaces", error);
+        let links = self.route.with(|socket| socket.links().map_err(look))?;
+        links.iter().filter(|link| is_retired(link)).for_each(|link| self.sweep.put(link.index));
         let mut complaints = Vec::new();
         for endpoint in live {
             if let Err(error) = self.take_over(endpoint) {
@@ -278,11 +290,14 @@ impl Networks {
         self.claim()?;
         let mut ready = self.ready();
         ready.clear();
+        self.installed.store(false, Ordering::Relaxed);
         self.firewall.teardown()?;
         let networks: Vec<Network> =
             self.held().networks.values().map(|space| space.network.clone()).collect();
         networks.iter().try_for_each(|network| {
-            self.route.with(|socket| network.driver.calls().teardown(network, socket))
+            let retired = self.route.with(|socket| network.driver.calls().teardown(network, socket))?;
+            retired.into_iter().for_each(sweep::remove);
+            Ok(())
         })
     }
 
@@ -323,11 +338,20 @@ impl Networks {
     fn let_through(&self, network: &Network) -> Result<()> {
         let turn_on = |v6| self.config.ip_forward && network.pool(v6).is_some() && !forwards(v6);
         let turn_on = [turn_on(false), turn_on(true)];
+        let installed = self.installed.load(Ordering::Relaxed);
+        let mut new_guard = false;
         for v6 in [false, true] {
-            let guard = turn_on[usize::from(v6)] || self.firewall.has_guard(v6)?;
-            self.guarded[usize::from(v6)].store(guard, Ordering::Relaxed);
+            let guarded = &self.guarded[usize::from(v6)];
+            let there = if installed { guarded.load(Ordering::Relaxed) } else { self.firewall.has_guard(v6)? };
+            let guard = turn_on[usize::from(v6)] || there;
+            new_guard |= guarded.swap(guard, Ordering::Relaxed) != guard;
         }
-        self.install()?;
+        match self.rules_of(network) {
+            Some(rules) if installed && !new_guard => {
+                self.change_rules(|| self.firewall.add_bridge(&rules))?;
+            }
+            _ => self.install()?,
+        }
         for v6 in [false, true] {
             if turn_on[usize::from(v6)] {
                 forward(v6)?;
@@ -343,6 +367,21 @@ impl Networks {
         Ok(())
     }
 
+    /// Changes our table, whatever its size, by what is new; should that fail, because somebody else was there too, it
+    /// is made anew.
+    fn change_rules(&self, change: impl FnOnce() -> Result<()>) -> Result<()> {
+        if !self.installed.load(Ordering::Relaxed) {
+            return self.install();
+        }
+        match change() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::debug!(%error, "our table is made anew");
+                self.install()
+            }
+        }
+    }
+
     /// All rules of all endpoints, in one transaction.
     fn install(&self) -> Result<()> {
         let held = self.held();
@@ -351,7 +390,9 @@ impl Networks {
         let ports = firewall::Ports::of(held.endpoints.values().map(|(endpoint, _)| endpoint));
         let guards = [0, 1].map(|family: usize| self.guarded[family].load(Ordering::Relaxed));
         // Held until it is done, so that of two installations the later one knows more.
-        self.firewall.install(&rules, &ports, guards)
+        self.firewall.install(&rules, &ports, guards)?;
+        self.installed.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn rules_of(&self, network: &Network) -> Option<BridgeRules> {

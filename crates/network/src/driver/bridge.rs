@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
+use rustix::io::Errno;
 
 use super::{NetworkDriver, remove_interface};
 use crate::address::parse_mac;
@@ -84,8 +85,23 @@ impl NetworkDriver for BridgeDriver {
         Ok(link.index)
     }
 
-    fn teardown(&self, network: &Network, host: &mut Socket) -> Result<()> {
-        remove_interface(&network.interface, host)
+    /// Down, it has no routes any more, and under another name it is in nobody's way: the next network may have its
+    /// name and its subnet at once.
+    fn teardown(&self, network: &Network, host: &mut Socket) -> Result<Option<u32>> {
+        let name = &network.interface;
+        let look = |error| Error::kernel(format!("look at bridge {name}"), error);
+        let Some(link) = host.link(name).map_err(look)? else { return Ok(None) };
+        let mut batch = Batch::new();
+        route::put_retire(&mut batch, link.index, &retired_name(link.index));
+        match host.request(&mut batch) {
+            Ok(()) => Ok(Some(link.index)),
+            // Somebody else was faster.
+            Err(error) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => Ok(None),
+            Err(error) => {
+                tracing::debug!(name, %error, "a bridge is deleted at once");
+                remove_interface(name, host).map(|()| None)
+            }
+        }
     }
 
     fn reconcile(&self, index: u32, live: &[Endpoint], host: &mut Socket) -> Result<()> {
@@ -162,6 +178,16 @@ fn existing(network: &Network, host: &mut Socket) -> Result<Option<Link>> {
         }
         link => Ok(link),
     }
+}
+
+/// What a bridge is called between its network's end and its own.
+fn retired_name(index: u32) -> String {
+    format!("gone-{index:08x}")
+}
+
+/// A bridge that an earlier daemon did not get to delete.
+pub(crate) fn is_retired(link: &Link) -> bool {
+    link.kind == "bridge" && !link.up && link.name == retired_name(link.index)
 }
 
 /// Ours: a port of our bridge with a name of our making.

@@ -17,7 +17,7 @@ use crate::netlink::message::Batch;
 use crate::netlink::route;
 use crate::{Driver, Endpoint, Error, Network, Result};
 
-pub(crate) use bridge::{forward, forwards, mac_of};
+pub(crate) use bridge::{forward, forwards, is_retired, mac_of};
 
 /// One kind of network.
 pub(crate) trait NetworkDriver: Sync {
@@ -28,8 +28,9 @@ pub(crate) trait NetworkDriver: Sync {
     /// endpoints hang. Idempotent.
     fn setup(&self, network: &Network, host: &mut Socket) -> Result<u32>;
 
-    /// Removes what `setup` made. Idempotent.
-    fn teardown(&self, network: &Network, host: &mut Socket) -> Result<()>;
+    /// Removes what `setup` made. Idempotent. The index of an interface that is out of everybody's way and still has
+    /// to be deleted, which takes the kernel long.
+    fn teardown(&self, network: &Network, host: &mut Socket) -> Result<Option<u32>>;
 
     /// Plugs living endpoints in again if they were torn off, and removes leftovers of others.
     fn reconcile(&self, index: u32, live: &[Endpoint], host: &mut Socket) -> Result<()>;

@@ -87,8 +87,11 @@ impl NetworkDriver for ParentDriver {
         Ok(index)
     }
 
-    fn teardown(&self, network: &Network, host: &mut Socket) -> Result<()> {
-        if network.owns_interface { remove_interface(&network.interface, host) } else { Ok(()) }
+    fn teardown(&self, network: &Network, host: &mut Socket) -> Result<Option<u32>> {
+        if network.owns_interface {
+            remove_interface(&network.interface, host)?;
+        }
+        Ok(None)
     }
 
     /// There is nothing on the host: interfaces go with their namespaces.

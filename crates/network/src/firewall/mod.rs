@@ -161,6 +161,21 @@ impl FirewallDriver {
         })
     }
 
+    /// Adds a bridge to the table that is there. Its rules are elements of sets, so this costs the same however many
+    /// others there are.
+    pub(crate) fn add_bridge(&self, bridge: &BridgeRules) -> Result<()> {
+        self.commit("add a bridge to table wharf", |transaction| {
+            ruleset::put_bridge(transaction, bridge, true);
+        })
+    }
+
+    /// Takes it out again.
+    pub(crate) fn remove_bridge(&self, bridge: &BridgeRules) -> Result<()> {
+        self.commit("remove a bridge from table wharf", |transaction| {
+            ruleset::put_bridge(transaction, bridge, false);
+        })
+    }
+
     /// Whether the table that is there, perhaps an earlier daemon's, has the guard of a family.
     pub(crate) fn has_guard(&self, v6: bool) -> Result<bool> {
         self.has_chain(ruleset::GUARDS[usize::from(v6)])

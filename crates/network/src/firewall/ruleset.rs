@@ -202,7 +202,7 @@ pub(super) fn put(transaction: &mut Transaction, bridges: &[BridgeRules], v6: bo
     halves.iter().for_each(|half| put_sources(transaction, half));
     put_filter(transaction, halves);
     for bridge in bridges {
-        put_bridge(transaction, bridge);
+        put_bridge(transaction, bridge, true);
     }
 }
 
@@ -338,18 +338,19 @@ pub(super) fn put_guard(transaction: &mut Transaction, v6: bool) {
     transaction.add_rule(name, &guard);
 }
 
-fn put_bridge(transaction: &mut Transaction, bridge: &BridgeRules) {
+/// Adds what is the bridge's own, or removes it: elements of sets, no rules.
+pub(super) fn put_bridge(transaction: &mut Transaction, bridge: &BridgeRules, add: bool) {
     let name = interface(&bridge.interface);
     let only = |key| [Element { key, ..Element::default() }];
-    transaction.add_elements(&BRIDGES, &only(name.clone()));
+    put_elements(transaction, &BRIDGES, &only(name.clone()), add);
     if bridge.internal {
-        transaction.add_elements(&INTERNAL, &only(name.clone()));
+        put_elements(transaction, &INTERNAL, &only(name.clone()), add);
     }
     if bridge.icc {
-        transaction.add_elements(&PAIRS, &only([name.clone(), name.clone()].concat()));
+        put_elements(transaction, &PAIRS, &only([name.clone(), name.clone()].concat()), add);
     }
     for from in &bridge.trusted {
-        transaction.add_elements(&TRUSTED, &only([interface(from), name.clone()].concat()));
+        put_elements(transaction, &TRUSTED, &only([interface(from), name.clone()].concat()), add);
     }
     for (subnet, mode) in &bridge.subnets {
         let half = Half::of(subnet.network());
@@ -359,16 +360,16 @@ fn put_bridge(transaction: &mut Transaction, bridge: &BridgeRules) {
             key_end: Some(bytes(subnet.broadcast())),
             ..Element::default()
         };
-        transaction.add_elements(&half.inside, &[inside]);
+        put_elements(transaction, &half.inside, &[inside], add);
         let translated = matches!(mode, GatewayMode::Nat | GatewayMode::NatUnprotected);
         if bridge.masquerade && translated {
-            transaction.add_elements(&half.masquerade, &interval(*subnet));
+            put_elements(transaction, &half.masquerade, &interval(*subnet), add);
         }
         match mode {
-            GatewayMode::NatUnprotected => transaction.add_elements(&half.direct, &only(name.clone())),
-            GatewayMode::Routed => transaction.add_elements(&half.routed, &only(name.clone())),
+            GatewayMode::NatUnprotected => put_elements(transaction, &half.direct, &only(name.clone()), add),
+            GatewayMode::Routed => put_elements(transaction, &half.routed, &only(name.clone()), add),
             GatewayMode::Nat if bridge.direct_routing => {
-                transaction.add_elements(&half.routed, &only(name.clone()));
+                put_elements(transaction, &half.routed, &only(name.clone()), add);
             }
             GatewayMode::Nat | GatewayMode::Isolated => {}
         }

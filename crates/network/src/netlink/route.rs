@@ -181,6 +181,12 @@ pub(crate) fn put_master(batch: &mut Batch, name: &str, bridge_index: u32) {
         .u32(IFLA_MASTER, bridge_index);
 }
 
+/// Takes an interface down, and then (an interface that is up keeps its name on older kernels) gives it this name.
+pub(crate) fn put_retire(batch: &mut Batch, index: u32, name: &str) {
+    batch.message(RTM_NEWLINK, 0, &link_header(index, 0, IFF_UP));
+    batch.message(RTM_NEWLINK, 0, &link_header(index, 0, 0)).text(IFLA_IFNAME, name);
+}
+
 /// Removes an interface. Slow (tens of milliseconds): never while a container stops.
 pub(crate) fn put_delete(batch: &mut Batch, index: u32) {
     batch.message(RTM_DELLINK, 0, &link_header(index, 0, 0));

@@ -93,6 +93,7 @@ impl<'a> Claim<'a> {
         let config = &self.networks.config;
         let (to_v4, to_v6) = (translates(false), translates(true) && config.firewall_v6);
         let carries = config.proxy.is_some();
+        let host_has_v6 = port::host_has_ipv6();
         for port in request.ports {
             if !self.networks.firewall.translates() {
                 return Err(Error::Unsupported("ports cannot be published without a firewall".to_owned()));
@@ -120,7 +121,7 @@ impl<'a> Claim<'a> {
             let host_port = self.take(port, default_ip)?;
             let everywhere = port.host_ip.is_none() && default_ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
             let also_v6 = to_v6 || (carries && port.protocol != Protocol::Sctp);
-            if everywhere && also_v6 && port::host_has_ipv6() {
+            if everywhere && also_v6 && host_has_v6 {
                 let also = PortRequest {
                     host_ip: Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
                     host_ports: Some((host_port, host_port)),

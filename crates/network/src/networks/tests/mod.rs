@@ -10,6 +10,7 @@ mod parents;
 mod policy;
 mod publish;
 mod reach;
+mod remove;
 mod watch;
 
 use std::io::{ErrorKind, Read, Write};

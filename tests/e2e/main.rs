@@ -26,6 +26,7 @@ mod kills;
 mod liar;
 mod networks;
 mod networks_more;
+mod networks_parents;
 mod parity;
 mod push;
 mod raw;

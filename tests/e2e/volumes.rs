@@ -167,3 +167,73 @@ fn privileged_a_plugin_keeps_volumes() {
     plugin.kill().unwrap();
     plugin.wait().unwrap();
 }
+
+/// Export, import and clone: not Docker's. What comes back is what went out, or nothing.
+#[test]
+fn privileged_volumes_are_exported_imported_and_cloned_exactly() {
+    let bed = Bed::new();
+    let fill = "cd /d && mkdir -m 1770 dir && echo hello >dir/a && ln dir/a hard && ln -s dir/a soft && chmod 4711 hard \
+                && chown -R 123:456 dir && mkfifo pipe && dd if=/dev/zero of=big bs=1k count=3 seek=4096 2>/dev/null \
+                && touch -d '2001-02-03 04:05:06' big && chown 7:8 . && chmod 711 .";
+    bed.docker(&["run", "--rm", "-v", "from:/d", "busybox", "sh", "-c", fill]).ok();
+    let look = |name: &str| {
+        let mount = format!("{name}:/d:ro");
+        let show = "cd /d && find . | sort | xargs stat -c '%n %F %a %u %g %s %h %Y' && cat dir/a && readlink soft && md5sum big";
+        let said = bed.docker(&["run", "--rm", "-v", &mount, "busybox", "sh", "-c", show]).ok();
+        // A directory's size is its file system's business.
+        let lines = said.lines().map(|line| {
+            if line.contains(" directory ") {
+                &line[..line.find(" directory ").unwrap_or(0) + 20]
+            } else {
+                line
+            }
+        });
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let want = look("from");
+    assert!(want.len() > 8, "{want:?}");
+    let file = bed.path("volume.tar");
+    let file = file.to_str().expect("temporary paths are text");
+    bed.wharf(&["volume", "export", "-o", file, "from"]).ok();
+    assert_eq!(bed.wharf(&["volume", "import", "--label", "a=b", "to", file]).ok(), "to");
+    assert_eq!(bed.wharf(&["volume", "clone", "from", "copy"]).ok(), "copy");
+    assert_eq!(bed.docker(&["volume", "inspect", "-f", "{{.Labels}}", "to"]).ok(), "map[a:b]");
+    for name in ["to", "copy"] {
+        assert_eq!(look(name), want, "{name}");
+    }
+    for (words, expect) in [
+        (&["import", "to", file][..], "volume to already exists"),
+        (&["clone", "from", "to"], "volume to already exists"),
+        (&["clone", "nosuch", "new"], "get nosuch: no such volume"),
+        (&["export", "-o", "/dev/null", "nosuch"], "get nosuch: no such volume"),
+        (&["clone", "from", "no/good"], "includes invalid characters for a local volume name"),
+    ] {
+        let error = bed.wharf(&[&["volume"], words].concat()).fails(1);
+        assert!(error.contains(expect), "{words:?}: {error}");
+    }
+    // An archive that is cut makes no volume.
+    let whole = std::fs::read(file).expect("read the archive");
+    let cut = bed.path("cut.tar");
+    std::fs::write(&cut, &whole[..whole.len() / 2]).expect("write");
+    bed.wharf(&["volume", "import", "cut", cut.to_str().expect("temporary paths are text")]).fails(1);
+    assert_eq!(bed.docker(&["volume", "ls", "-q"]).ok(), "copy\nfrom\nto");
+    // One that is mounted only while it is used.
+    bed.docker(&["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "memory"]).ok();
+    bed.docker(&[
+        "run",
+        "-d",
+        "--name",
+        "user",
+        "-v",
+        "memory:/d",
+        "busybox",
+        "sh",
+        "-c",
+        "echo 1 >/d/f; exec sleep 1000",
+    ])
+    .ok();
+    bed.until(&["exec", "user", "cat", "/d/f"], "1");
+    bed.wharf(&["volume", "clone", "memory", "kept"]).ok();
+    assert_eq!(bed.docker(&["run", "--rm", "-v", "kept:/d", "busybox", "cat", "/d/f"]).ok(), "1");
+    assert_eq!(bed.docker(&["exec", "user", "cat", "/d/f"]).ok(), "1", "it is still mounted");
+}

@@ -77,7 +77,7 @@ macro_rules! change {
 }
 
 #[rustfmt::skip]
-static ROUTES: [Route; 109] = [
+static ROUTES: [Route; 112] = [
     // System
     ask!(GET, "/_ping", Works, system::ping),
     ask!(HEAD, "/_ping", Works, system::ping_head),
@@ -150,6 +150,9 @@ static ROUTES: [Route; 109] = [
     change!(DELETE, "/volumes/{name}", Works, volumes::remove),
     ask!(GET, "/volumes/{name}", Works, volumes::inspect),
     ask!(PUT, "/volumes/{name}", NotYet, not_built),
+    ask!(GET, "/wharf/volumes/{name}/export", Works, volumes::export),
+    ask!(POST, "/wharf/volumes/{name}/import", Works, volumes::import),
+    change!(POST, "/wharf/volumes/{name}/clone", Works, volumes::clone),
     // Distribution
     ask!(GET, "/distribution/{name}/json", Works, images::distribution),
     // Plugin

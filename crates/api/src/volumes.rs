@@ -1,5 +1,7 @@
 //! `/volumes`.
 
+use std::collections::BTreeMap;
+
 use engine::volumes::{VolumeDetails, VolumeRequest};
 use http::StatusCode;
 use types::Error;
@@ -7,6 +9,7 @@ use wire::volume as body;
 
 use crate::call::Call;
 use crate::go_json::VOLUME;
+use crate::images::{reader, tar_reply};
 use crate::reply::{self, Result};
 
 /// One volume as Docker shows it.
@@ -56,6 +59,35 @@ pub(crate) async fn create(mut call: Call) -> Result {
 pub(crate) async fn remove(call: Call) -> Result {
     call.parts.volumes.remove(&call.name, call.query.flag("force")).await?;
     reply::no_content()
+}
+
+/// `GET /wharf/volumes/{name}/export`: not Docker's.
+pub(crate) async fn export(call: Call) -> Result {
+    tar_reply(call.parts.volumes.export(&call.name).await?).await
+}
+
+/// `POST /wharf/volumes/{name}/import`: not Docker's. The body is a tar, plain or compressed.
+pub(crate) async fn import(call: Call) -> Result {
+    let labels = labels(&call)?;
+    let made = call.parts.volumes.import(&call.name, labels, reader(call.body)).await?;
+    reply::json_with(StatusCode::CREATED, &volume(made))
+}
+
+/// `POST /wharf/volumes/{name}/clone`: not Docker's. The new volume's name is `to`.
+pub(crate) async fn clone(call: Call) -> Result {
+    let labels = labels(&call)?;
+    let made = call.parts.volumes.copy(&call.name, call.query.text("to"), labels).await?;
+    reply::json_with(StatusCode::CREATED, &volume(made))
+}
+
+/// A JSON object, as in a volume's description.
+fn labels(call: &Call) -> types::Result<BTreeMap<String, String>> {
+    match call.query.text("labels") {
+        "" => Ok(BTreeMap::new()),
+        text => {
+            serde_json::from_str(text).map_err(|error| Error::invalid(format!("invalid labels: {error}")))
+        }
+    }
 }
 
 /// `POST /volumes/prune`

@@ -342,7 +342,8 @@ impl Networks {
         let mut new_guard = false;
         for v6 in [false, true] {
             let guarded = &self.guarded[usize::from(v6)];
-            let there = if installed { guarded.load(Ordering::Relaxed) } else { self.firewall.has_guard(v6)? };
+            let there =
+                if installed { guarded.load(Ordering::Relaxed) } else { self.firewall.has_guard(v6)? };
             let guard = turn_on[usize::from(v6)] || there;
             new_guard |= guarded.swap(guard, Ordering::Relaxed) != guard;
         }

@@ -5,6 +5,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -77,6 +78,59 @@ impl<'a> Volumes<'a> {
         paths::make(&data, 0o755)?;
         fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).at("changing the mode of", &data)?;
         Ok((self.note(LOCAL, name, labels, options, anonymous)?, true))
+    }
+
+    /// Makes a volume with content: nobody sees it before it is whole, and what is cut short leaves nothing. `fill` gets
+    /// the empty directory of its data. A name that is taken is refused.
+    pub fn create_filled(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Volume> {
+        check_name(name)?;
+        // The place is empty when the store is opened: a number is nobody else's.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let new = self.store.paths().tmp().join(format!("volume-{number}"));
+        let made = self.fill_and_place(name, labels, &new, fill);
+        if made.is_err() {
+            // What is left is removed when the store is opened again.
+            let _later = self.store.trash.discard(&new);
+        }
+        made
+    }
+
+    fn fill_and_place(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+        new: &Path,
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Volume> {
+        let data = new.join("_data");
+        for (dir, mode) in [(new, 0o701), (&data, 0o755)] {
+            paths::make(dir, mode)?;
+            fs::set_permissions(dir, fs::Permissions::from_mode(mode)).at("changing the mode of", dir)?;
+        }
+        fill(&data)?;
+        let opened = fs::File::open(&data).at("opening", &data)?;
+        rustix::fs::syncfs(&opened).map_err(|error| Error::io("flushing", &data, error))?;
+        let _flight = self.store.flights().enter(&format!("volume {name}"));
+        if self.get(name)?.is_some() {
+            return Err(Error::Exists { what: "volume", name: name.to_owned(), holder: None });
+        }
+        // The record first: without data it is a removal that `recover` finishes.
+        let volume = self.note(LOCAL, name, labels, &BTreeMap::new(), false)?;
+        let place = self.store.paths().volumes().join(name);
+        if let Err(error) = fs::rename(new, &place) {
+            self.store.db().write_freeing(Durability::Power, |tx| {
+                tx.prepare_cached("DELETE FROM volumes WHERE name = ?1")?.execute([name])?;
+                Ok(())
+            })?;
+            return Err(Error::io("placing a volume at", place, error));
+        }
+        Ok(volume)
     }
 
     /// Notes a volume that its driver has made. It must not be known already.
@@ -315,6 +369,30 @@ mod tests {
         assert_eq!(store.volumes().list().unwrap(), [kept]);
         assert!(!empty.parent().unwrap().exists());
         assert!(foreign.join("precious").exists());
+    }
+
+    #[test]
+    fn a_filled_volume_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = crate::Options { snapshotter: Some("copy".to_owned()) };
+        let store = Store::open_with(dir.path(), &options).unwrap();
+        let fill =
+            |text: &'static str| move |data: &Path| fs::write(data.join("f"), text).at("writing", data);
+        let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let made = store.volumes().create_filled("copy", &labels, fill("one")).unwrap();
+        assert_eq!((fs::read(made.mountpoint.join("f")).unwrap(), &made.labels), (b"one".to_vec(), &labels));
+        let again = store.volumes().create_filled("copy", &labels, fill("two")).unwrap_err();
+        assert!(matches!(again, Error::Exists { .. }), "{again}");
+        let failed = store.volumes().create_filled("other", &labels, |data| {
+            fs::write(data.join("f"), "half").at("writing", data)?;
+            Err(Error::Invalid("the archive is cut".to_owned()))
+        });
+        assert!(matches!(failed, Err(Error::Invalid(_))));
+        assert_eq!(store.volumes().list().unwrap(), [made]);
+        store.trash.wait();
+        for empty in [store.paths().tmp(), store.paths().trash()] {
+            assert_eq!(fs::read_dir(empty).unwrap().count(), 0);
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod pull;
 mod registries;
 mod run;
 mod search;
+mod transfer;
 mod tree;
 mod usage;
 mod version;

@@ -5,8 +5,8 @@ use super::cp::CP;
 use super::registries::{LOGIN, LOGOUT, PUSH};
 use super::search::SEARCH;
 use super::{
-    create, dial, events, exec, explain, images, inspect, lifecycle, logs, misc, prune, ps, pull, run, usage,
-    version, volumes,
+    create, dial, events, exec, explain, images, inspect, lifecycle, logs, misc, prune, ps, pull, run,
+    transfer, usage, version, volumes,
 };
 use crate::flags::{Action, Args, Command, Flag, Kind, flag};
 use crate::tables;
@@ -429,6 +429,30 @@ static VOLUME_RM: Command = Command::new(
 .flags(tables::volume::VOLUME_RM)
 .args(Args::AtLeast(1))
 .named("rm", &["remove"]);
+static VOLUME_EXPORT: Command = Command::new(
+    "export",
+    "[OPTIONS] VOLUME",
+    "Write a volume's files to a tar archive",
+    Action::Run(transfer::export),
+)
+.flags(tables::volume::VOLUME_EXPORT)
+.args(Args::Exactly(1));
+static VOLUME_IMPORT: Command = Command::new(
+    "import",
+    "[OPTIONS] VOLUME [FILE|-]",
+    "Make a volume of a tar archive",
+    Action::Run(transfer::import),
+)
+.flags(tables::volume::VOLUME_FILLED)
+.args(Args::Between(1, 2));
+static VOLUME_CLONE: Command = Command::new(
+    "clone",
+    "[OPTIONS] VOLUME NEW_VOLUME",
+    "Make a volume with all that is in another one",
+    Action::Run(transfer::clone),
+)
+.flags(tables::volume::VOLUME_FILLED)
+.args(Args::Exactly(2));
 static VOLUME_UPDATE: Command = Command::new(
     "update",
     "[OPTIONS] VOLUME",
@@ -523,5 +547,15 @@ static VOLUME: Command = Command::new(
     "volume",
     "COMMAND",
     "Manage volumes",
-    Action::Group(&[&VOLUME_CREATE, &VOLUME_INSPECT, &VOLUME_LS, &VOLUME_PRUNE, &VOLUME_RM, &VOLUME_UPDATE]),
+    Action::Group(&[
+        &VOLUME_CLONE,
+        &VOLUME_CREATE,
+        &VOLUME_EXPORT,
+        &VOLUME_IMPORT,
+        &VOLUME_INSPECT,
+        &VOLUME_LS,
+        &VOLUME_PRUNE,
+        &VOLUME_RM,
+        &VOLUME_UPDATE,
+    ]),
 );

@@ -54,3 +54,11 @@ pub(crate) const VOLUME_RM: &[Flag] =
 pub(crate) const VOLUME_UPDATE: &[Flag] =
     &[flag("availability", Kind::Str, "Cluster Volume availability (\"active\", \"pause\", \"drain\")")
         .default("active")];
+
+/// `wharf volume export`: not Docker's.
+pub(crate) const VOLUME_EXPORT: &[Flag] =
+    &[flag("output", Kind::Str, "Write to a file, instead of STDOUT").short('o')];
+
+/// `wharf volume import` and `clone`: not Docker's.
+pub(crate) const VOLUME_FILLED: &[Flag] =
+    &[flag("label", Kind::List, "Set metadata for the new volume").check(opts::names::check_label)];

@@ -5,6 +5,7 @@
 
 mod local;
 mod plugin;
+mod transfer;
 mod users;
 
 use std::collections::BTreeMap;

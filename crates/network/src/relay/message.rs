@@ -39,6 +39,13 @@ pub(super) struct Query {
     edns: Option<u16>,
 }
 
+impl Query {
+    /// The same question about another name.
+    pub(super) fn of_name(&self, name: String) -> Self {
+        Self { name, ..*self }
+    }
+}
+
 /// What a message that is no proper query gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {

@@ -13,30 +13,45 @@ use std::time::Duration;
 const CONNECT: Duration = Duration::from_secs(10);
 /// A UDP client that is silent for so long is forgotten (Docker's 90 seconds).
 const FLOW_IDLE: Duration = Duration::from_secs(90);
-/// Connections and flows at a time, of all ports.
+/// Connections and flows at a time, of all ports, and of one container: however many clients that has, something is left
+/// for the others.
 const CARRIED_MAX: usize = 2048;
+const SHARE_MAX: usize = CARRIED_MAX / 4;
 /// Packets taken at a time, so that no port starves another.
 const PACKETS: usize = 32;
 const STACK_BYTES: usize = 128 * 1024;
 
 static CARRIED: AtomicUsize = AtomicUsize::new(0);
 
-/// One of [`CARRIED_MAX`].
-struct Carried;
+/// How many connections and flows lead to one container.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Share(Arc<AtomicUsize>);
 
-impl Carried {
-    fn one() -> Option<Self> {
-        if CARRIED.fetch_add(1, Ordering::Relaxed) >= CARRIED_MAX {
-            CARRIED.fetch_sub(1, Ordering::Relaxed);
+impl Share {
+    /// Somebody has it besides the list of all.
+    pub(super) fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    /// Room for one more.
+    fn one(&self) -> Option<Carried> {
+        if self.0.fetch_add(1, Ordering::Relaxed) >= SHARE_MAX {
+            self.0.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Self)
+        CARRIED.fetch_add(1, Ordering::Relaxed);
+        let carried = Carried(self.clone());
+        (CARRIED.load(Ordering::Relaxed) <= CARRIED_MAX).then_some(carried)
     }
 }
+
+/// One of [`CARRIED_MAX`], and of its container's share.
+struct Carried(Share);
 
 impl Drop for Carried {
     fn drop(&mut self) {
         CARRIED.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -45,9 +60,9 @@ fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 /// Takes a connection that waits. One too many is closed.
-pub(super) fn accept(listener: &TcpListener, to: SocketAddr) {
+pub(super) fn accept(listener: &TcpListener, to: SocketAddr, share: &Share) {
     let Ok((client, _)) = listener.accept() else { return };
-    let Some(carried) = Carried::one() else { return };
+    let Some(carried) = share.one() else { return };
     let carrying = start(move || {
         let _carried = carried;
         if let Err(error) = carry(&client, to) {
@@ -85,10 +100,14 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream) {
 }
 
 /// The clients of one UDP port, each with a socket of its own towards the container.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Flows(Arc<Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>>);
+#[derive(Debug, Clone)]
+pub(super) struct Flows(Arc<Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>>, Share);
 
 impl Flows {
+    pub(super) fn new(share: Share) -> Self {
+        Self(Arc::default(), share)
+    }
+
     /// Carries the packets that wait.
     pub(super) fn forward(&self, host: &Arc<UdpSocket>, to: SocketAddr) {
         let mut packet = vec![0; usize::from(u16::MAX)];
@@ -113,7 +132,7 @@ impl Flows {
         if let Some(server) = lock().get(&client) {
             return Ok(Some(server.clone()));
         }
-        let Some(carried) = Carried::one() else { return Ok(None) };
+        let Some(carried) = self.1.one() else { return Ok(None) };
         let own = if to.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
         let server = Arc::new(UdpSocket::bind((own, 0))?);
         server.connect(to)?;

@@ -1,8 +1,8 @@
 //! The relay's process: one loop over everything that may wake it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use super::cache::Cache;
 use super::message::{self, Refused};
 use super::names::Names;
 use super::protocol::{PACKET_BYTES, Reply, Request, Scope};
-use super::proxy::{self, Flows};
+use super::proxy::{self, Flows, Share};
 use super::{RELAY_NAME, forward};
 use crate::Protocol;
 
@@ -50,7 +50,8 @@ pub fn relay_main() -> i32 {
 #[derive(Debug)]
 struct Container {
     udp: UdpSocket,
-    scope: Mutex<Scope>,
+    /// Replaced as a whole, so that a query only counts a reference.
+    scope: Mutex<Arc<Scope>>,
     waiting: AtomicUsize,
     clients: AtomicUsize,
 }
@@ -71,7 +72,7 @@ enum Source {
     NamesTcp(TcpListener, Arc<Container>),
     /// The container's first process has ended.
     End(OwnedFd, String),
-    Tcp(TcpListener, SocketAddr),
+    Tcp(TcpListener, SocketAddr, Share),
     Udp(Arc<UdpSocket>, SocketAddr, Flows),
 }
 
@@ -80,7 +81,7 @@ impl AsFd for Source {
         match self {
             Self::Listener(fd) | Self::Daemon(fd) | Self::End(fd, _) => fd.as_fd(),
             Self::Names(container) => container.udp.as_fd(),
-            Self::NamesTcp(listener, _) | Self::Tcp(listener, _) => listener.as_fd(),
+            Self::NamesTcp(listener, _) | Self::Tcp(listener, ..) => listener.as_fd(),
             Self::Udp(socket, ..) => socket.as_fd(),
         }
     }
@@ -94,6 +95,8 @@ pub(super) struct Server {
     /// Each container with its sources.
     containers: BTreeMap<String, (Arc<Container>, Vec<u64>)>,
     ports: BTreeMap<String, u64>,
+    /// Of each address to which something is carried.
+    shares: HashMap<IpAddr, Share>,
     daemons: usize,
 }
 
@@ -110,6 +113,7 @@ impl Server {
             shared: Arc::default(),
             containers: BTreeMap::new(),
             ports: BTreeMap::new(),
+            shares: HashMap::new(),
             daemons: 0,
         };
         rustix::io::ioctl_fionbio(&listener, true)?;
@@ -169,7 +173,7 @@ impl Server {
                 let name = name.clone();
                 self.leave(&name);
             }
-            Some(Source::Tcp(listener, to)) => proxy::accept(listener, *to),
+            Some(Source::Tcp(listener, to, share)) => proxy::accept(listener, *to, share),
             Some(Source::Udp(socket, to, flows)) => flows.forward(socket, *to),
             // It was removed by an event before this one.
             None => {}
@@ -215,7 +219,7 @@ impl Server {
             Request::Serve { container, scope } => self.serve(container, scope, fd()?, fd()?)?,
             Request::Change { container, scope } => {
                 let (found, _) = self.containers.get(&container).ok_or(io::ErrorKind::NotFound)?;
-                *lock(&found.scope) = scope;
+                *lock(&found.scope) = Arc::new(scope);
             }
             Request::Watch { container } => {
                 let end = self.add(Source::End(fd()?, container.clone()))?;
@@ -247,7 +251,7 @@ impl Server {
         tcp.set_nonblocking(true)?;
         let container = Arc::new(Container {
             udp,
-            scope: Mutex::new(scope),
+            scope: Mutex::new(Arc::new(scope)),
             waiting: AtomicUsize::new(0),
             clients: AtomicUsize::new(0),
         });
@@ -262,6 +266,9 @@ impl Server {
         if let Some(id) = self.ports.remove(port) {
             self.remove(id);
         }
+        if self.shares.len() > 2 * self.ports.len() {
+            self.shares.retain(|_, share| share.is_held());
+        }
     }
 
     fn leave(&mut self, name: &str) {
@@ -274,6 +281,7 @@ impl Server {
         if let Some(id) = self.ports.remove(&port) {
             self.remove(id);
         }
+        let share = self.shares.entry(to.ip()).or_default().clone();
         let source = match protocol {
             Protocol::Tcp => {
                 // For the connections that inherit it: old ones that are closing must not keep the port from the next.
@@ -281,12 +289,12 @@ impl Server {
                 rustix::net::listen(&fd, BACKLOG)?;
                 let listener = TcpListener::from(fd);
                 listener.set_nonblocking(true)?;
-                Source::Tcp(listener, to)
+                Source::Tcp(listener, to, share)
             }
             Protocol::Udp => {
                 let socket = UdpSocket::from(fd);
                 socket.set_nonblocking(true)?;
-                Source::Udp(Arc::new(socket), to, Flows::default())
+                Source::Udp(Arc::new(socket), to, Flows::new(share))
             }
             Protocol::Sctp => return Err(io::ErrorKind::Unsupported.into()),
         };
@@ -313,7 +321,7 @@ pub(super) fn listen(path: &std::path::Path) -> io::Result<OwnedFd> {
 /// What is known here, or that others must be asked.
 enum Verdict {
     Answer(Vec<u8>),
-    Ask(Vec<std::net::IpAddr>),
+    Ask(Vec<IpAddr>),
     Silence,
 }
 
@@ -324,16 +332,13 @@ fn decide(query: &[u8], container: &Container, shared: &Shared, over_udp: bool) 
         Err(Refused::Code(code)) => return Verdict::Answer(message::refusal(query, code)),
     };
     let scope = lock(&container.scope).clone();
-    let mut asked = parsed.clone();
-    if let Some(linked) = scope.links.get(&asked.name) {
-        asked.name = linked.to_ascii_lowercase();
-    }
-    match lock(&shared.names).look_up(&scope.networks, &asked) {
+    let linked = scope.links.get(&parsed.name).map(|name| parsed.of_name(name.to_ascii_lowercase()));
+    match lock(&shared.names).look_up(&scope.networks, linked.as_ref().unwrap_or(&parsed)) {
         Some(records) => Verdict::Answer(message::answer(query, &parsed, &records, over_udp)),
         None if scope.servers.is_empty() => Verdict::Answer(message::refusal(query, message::SERVER_FAILURE)),
         None => match lock(&shared.cache).get(query, &scope.servers, Instant::now()) {
             Some(answer) => Verdict::Answer(answer),
-            None => Verdict::Ask(scope.servers),
+            None => Verdict::Ask(scope.servers.clone()),
         },
     }
 }
@@ -359,7 +364,7 @@ fn answer_waiting(container: &Arc<Container>, shared: &Arc<Shared>) {
 fn ask_others(
     query: Vec<u8>,
     client: SocketAddr,
-    servers: Vec<std::net::IpAddr>,
+    servers: Vec<IpAddr>,
     container: &Arc<Container>,
     shared: &Arc<Shared>,
 ) -> io::Result<()> {
@@ -385,7 +390,7 @@ fn ask_others(
     started
 }
 
-fn ask_and_keep(query: &[u8], servers: &[std::net::IpAddr], shared: &Shared, over_udp: bool) -> Vec<u8> {
+fn ask_and_keep(query: &[u8], servers: &[IpAddr], shared: &Shared, over_udp: bool) -> Vec<u8> {
     let answer = forward::ask(query, servers, over_udp);
     // What came over TCP may be too long for the next who asks over UDP.
     if over_udp {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 
 use store::Volume;
-use store::subtree::{self, UnpackOptions};
+use store::subtree;
 use tokio::io::AsyncRead;
 use tokio_util::io::SyncIoBridge;
 use types::{Error, Result};
@@ -144,7 +144,7 @@ fn pack(data: &Path, out: &mut dyn io::Write) -> Result<()> {
 
 fn unpack(data: &Path, archive: &mut dyn Read) -> Result<()> {
     let dir = open(data)?;
-    Ok(subtree::unpack_into(dir.as_fd(), Path::new("."), UnpackOptions::default(), archive)?)
+    Ok(subtree::unpack_all(dir.as_fd(), archive)?)
 }
 
 fn open(data: &Path) -> Result<OwnedFd> {

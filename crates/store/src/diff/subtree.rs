@@ -83,6 +83,13 @@ pub fn unpack_into(
     unpack(&mut plain, place, Whiteouts::Literal, Some(options)).map(drop)
 }
 
+/// Unpacks an archive (plain or compressed) into the empty directory `dir`, whose own owner, mode and times it brings.
+pub fn unpack_all(dir: BorrowedFd<'_>, archive: &mut dyn Read) -> Result<()> {
+    let place = Place::open_in(dir, Path::new("."))?;
+    let mut plain = Decompressor::new(archive)?;
+    unpack(&mut plain, place, Whiteouts::Literal, None).map(drop)
+}
+
 struct Walk<'a> {
     pack: Pack<'a>,
     wanted: &'a [PathBuf],

@@ -167,8 +167,73 @@ def network_rows(bench, connections):
         crowd.append(ours.call('POST', '/containers/create', body)['Id'])
         ours.call('POST', f'/containers/{crowd[-1]}/start')
     bench.compare('API start, one published port, 10,000 published before', {'wharf': lambda: started(ours, {'PortBindings': ports(18080, 1)})})
+    bench.compare('API network create+remove, 10,000 published before', {'wharf': lambda: ms(lambda: make_and_remove(ours))})
     for made in crowd:
         ours.call('DELETE', f'/containers/{made}?force=1')
+
+
+# Asks the name server of its own network namespace for argv[1] argv[2] times, one after the other: milliseconds of each.
+ASK = '''
+import socket, struct, sys, time
+question = b"".join(bytes([len(label)]) + label.encode() for label in sys.argv[1].split(".")) + b"\\0\\0\\1\\0\\1"
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.connect(("127.0.0.11", 53))
+server.settimeout(5)
+for number in range(int(sys.argv[2])):
+    start = time.perf_counter()
+    server.send(struct.pack(">HHHHHH", number & 0xffff, 0x100, 1, 0, 0, 0) + question)
+    answer = server.recv(512)
+    print((time.perf_counter() - start) * 1e3)
+    assert answer[3] & 15 == 0 and answer[7] == 1, "no answer"
+'''
+
+
+def host_pid(engine, name):
+    """A container's first process as this namespace numbers it: a peer may live in another one."""
+    whole, pid = engine.cli('inspect', '-f', '{{.Id}} {{.State.Pid}}', name).split()
+    for one in [pid, *(entry for entry in os.listdir('/proc') if entry.isdigit())]:
+        try:
+            if whole in open(f'/proc/{one}/cgroup').read() and open(f'/proc/{one}/comm').read() == 'sleep\n':
+                return one
+        except OSError:
+            pass
+    raise RuntimeError(f'{name} of {engine.name} has no process here')
+
+
+def traffic_rows(bench, engines, daemons):
+    """Throughput (iperf3) and names (dnsperf), with the host's programs in the namespaces of two containers of each engine.
+    `daemons`: whose network namespace is an engine's host."""
+    inside = lambda pid, *words: subprocess.run(['nsenter', '-t', str(pid), '-n', *words], stdin=NULL, stdout=subprocess.PIPE, check=True).stdout.decode()
+    pids, servers = {}, []
+    try:
+        for engine in engines:
+            engine.cli('network', 'create', 'wharf-bench-net')
+            engine.cli('run', '-d', '--name', 'wharf-bench-server', '--network', 'wharf-bench-net', '-p', '15201:5201', 'busybox', 'sleep', '100000')
+            engine.cli('run', '-d', '--name', 'wharf-bench-client', '--network', 'wharf-bench-net', 'busybox', 'sleep', '100000')
+            pids[engine.name] = host_pid(engine, 'wharf-bench-server'), host_pid(engine, 'wharf-bench-client')
+        if shutil.which('iperf3'):
+            for server, _ in pids.values():
+                servers.append(subprocess.Popen(['nsenter', '-t', server, '-n', 'iperf3', '-s'], stdin=NULL, stdout=NULL))
+            time.sleep(0.5)
+            gigabits = lambda pid, *to: json.loads(inside(pid, 'iperf3', '-J', '-t', '2', '-c', *to))['end']['sum_received']['bits_per_second'] / 1e9
+            own = lambda pid: inside(pid, 'ip', '-4', '-o', 'addr', 'show', 'eth0').split()[3].split('/')[0]
+            bench.compare('TCP between two containers', {name: (lambda s=s, c=c: gigabits(c, own(s))) for name, (s, c) in pids.items()}, n=5, unit='Gbit/s')
+            bench.compare('TCP from the host to a published port', {name: (lambda pid=pid: gigabits(pid, '127.0.0.1', '-p', '15201')) for name, pid in daemons.items() if name in pids}, n=5, unit='Gbit/s')
+        if shutil.which('dnsperf'):
+            with tempfile.NamedTemporaryFile('w', suffix='.queries') as queries:
+                queries.write('wharf-bench-server A\n')
+                queries.flush()
+                load = lambda pid: float(inside(pid, 'dnsperf', '-s', '127.0.0.11', '-d', queries.name, '-l', '2', '-c', '4').split('Queries per second:')[1].split()[0])
+                bench.compare('names of containers asked at once', {name: (lambda c=c: load(c)) for name, (_, c) in pids.items()}, n=5, unit='a second')
+        ask = lambda pid: [float(line) for line in inside(pid, sys.executable, '-c', ASK, 'wharf-bench-server', '1000').split()]
+        bench.percentiles('a name asked for', {name: (lambda c=c: ask(c)) for name, (_, c) in pids.items()}, rounds=5)
+    finally:
+        for server in servers:
+            server.terminate()
+            server.wait()
+        for engine in engines:
+            engine.cli('rm', '-f', 'wharf-bench-server', 'wharf-bench-client', check=False)
+            engine.cli('network', 'rm', 'wharf-bench-net', check=False)
 
 
 def silent(function):
@@ -303,7 +368,7 @@ def main():
     run_root = pathlib.Path(tempfile.mkdtemp(prefix='wharf-bench-', dir='/dev/shm'))
     wharf, daemon = binary(), None
     host = f'unix://{work}/wharf.sock'
-    command = ['unshare', '--net', '--', wharf, 'daemon', '-H', host, '--data-root', f'{work}/data', '--exec-root', str(run_root)]
+    command = ['unshare', '--net', '--', 'sh', '-c', 'ip link set lo up; exec "$@"', 'sh', wharf, 'daemon', '-H', host, '--data-root', f'{work}/data', '--exec-root', str(run_root)]
 
     def start():
         nonlocal daemon
@@ -350,6 +415,11 @@ def main():
         at_once = {engine.name: lambda engine=engine: ten_at_once(engine) for engine in with_api}
         bench.percentiles('the same, ten at once', at_once, rounds=max(arguments.n // 2, 10))
         network_rows(bench, connections)
+        if not bench.only or any(word in bench.only for word in ('TCP', 'name')):
+            hosts = {'wharf': daemon.pid}
+            if os.environ.get('PEER_DOCKER_PIDS'):
+                hosts['docker'] = os.environ['PEER_DOCKER_PIDS'].split(',')[-1]
+            traffic_rows(bench, with_api, hosts)
         bench.compare('256 MiB of zeros through stdout and the log', {e.name: (lambda e=e: ms(lambda: zeros(e))) for e in engines}, n=3)
         for engine in engines:
             engine.cli('run', '-d', '--name', 'wharf-bench-target', '--network', 'none', 'busybox', 'sleep', '100000')

@@ -82,8 +82,15 @@ impl NetworkDriver for ParentDriver {
         })?;
         let mut batch = Batch::new();
         route::put_up(&mut batch, index);
-        host.request(&mut batch)
-            .map_err(|error| Error::kernel(format!("set interface {parent} up"), error))?;
+        match host.request(&mut batch) {
+            // The interface below is down. When it goes up the kernel takes its VLANs with it.
+            Err(error) if error.raw_os_error() == Some(Errno::NETDOWN.raw_os_error()) => {
+                tracing::warn!(parent, "the interface of a VLAN is down: nothing is reached through it");
+            }
+            other => {
+                other.map_err(|error| Error::kernel(format!("set interface {parent} up"), error))?;
+            }
+        }
         Ok(index)
     }
 

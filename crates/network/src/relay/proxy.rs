@@ -152,3 +152,20 @@ impl Flows {
         Ok(Some(server))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_container_never_takes_the_room_of_all() {
+        let (one, other) = (Share::default(), Share::default());
+        let mut taken: Vec<Carried> = std::iter::from_fn(|| one.one()).collect();
+        assert_eq!(taken.len(), SHARE_MAX);
+        assert!(other.one().is_some());
+        taken.pop();
+        assert!(one.one().is_some());
+        drop(taken);
+        assert_eq!(std::iter::from_fn(|| one.one()).take(SHARE_MAX).count(), SHARE_MAX);
+    }
+}

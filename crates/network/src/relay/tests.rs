@@ -101,3 +101,47 @@ fn privileged_a_container_finds_names_of_its_networks_by_udp_and_tcp() {
     running.join().unwrap().unwrap();
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn privileged_a_container_that_floods_the_name_server_harms_no_other() {
+    let dir = std::env::temp_dir().join(format!("wharf-relay-flood-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let relay = super::for_tests(dir.clone());
+    let scope = Scope { networks: vec!["front".to_owned()], servers: Vec::new(), ..Scope::default() };
+    let [wild, calm] = [(); 2].map(|()| Sandbox { namespace: Namespace::new().unwrap() });
+    relay.serve("wild", &wild, scope.clone()).unwrap();
+    relay.serve("calm", &calm, scope).unwrap();
+    let record = NameRecord {
+        endpoint: "e1".to_owned(),
+        network: "front".to_owned(),
+        address: Some(Ipv4Addr::new(10, 0, 0, 2)),
+        address6: None,
+        names: vec!["web".to_owned()],
+    };
+    relay.put(record).unwrap();
+    let floods = within(&wild.namespace.fd, || {
+        (0..4).map(|_| UdpSocket::bind(("127.0.0.1", 0))).collect::<std::io::Result<Vec<_>>>()
+    });
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flooding = floods.unwrap().into_iter().map(|socket| {
+        let done = done.clone();
+        std::thread::spawn(move || {
+            let query = query("web");
+            // Nobody reads the answers.
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let _full = socket.send_to(&query, ("127.0.0.11", 53));
+            }
+        })
+    });
+    let flooding: Vec<_> = flooding.collect();
+    for _ in 0..50 {
+        assert_eq!(ask(&calm, "web", true), (0, Some([10, 0, 0, 2])));
+    }
+    assert_eq!(ask(&calm, "web", false), (0, Some([10, 0, 0, 2])));
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    flooding.into_iter().for_each(|thread| thread.join().unwrap());
+    for container in ["wild", "calm"] {
+        relay.leave(container).unwrap();
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}

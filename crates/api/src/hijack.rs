@@ -22,6 +22,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use crate::call::Call;
+use crate::half_close::UnixClient;
 use crate::reply::{self, Reply};
 use crate::request_body::RequestBody;
 
@@ -86,7 +87,8 @@ pub(crate) fn hijack(call: Call, is_stdin: bool, content_type: HeaderValue, sour
             headers.insert(UPGRADE, HeaderValue::from_static("tcp"));
             reply
         }
-        None => plain(body, is_stdin, content_type, source),
+        // Docker tells the kind of stream only to who asks for an upgrade.
+        None => plain(body, is_stdin, HeaderValue::from_static(wire::RAW_STREAM), source),
     }
 }
 
@@ -103,8 +105,8 @@ pub(crate) fn refused(error: &types::Error) -> Reply {
 async fn upgraded(upgrade: OnUpgrade, is_stdin: bool, source: Source) -> io::Result<()> {
     let client = upgrade.await.map_err(io::Error::other)?;
     // The bare socket costs one copy less per byte than hyper's wrapping of it.
-    match client.downcast::<TokioIo<UnixStream>>() {
-        Ok(parts) => serve(parts.io.into_inner(), parts.read_buf, is_stdin, source).await,
+    match client.downcast::<TokioIo<UnixClient>>() {
+        Ok(parts) => serve(parts.io.into_inner().into_inner(), parts.read_buf, is_stdin, source).await,
         Err(client) => serve(TokioIo::<Upgraded>::new(client), Bytes::new(), is_stdin, source).await,
     }
 }

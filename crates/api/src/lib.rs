@@ -18,6 +18,7 @@ mod containers;
 mod events;
 mod exec;
 mod go_json;
+mod half_close;
 mod hijack;
 mod images;
 mod listen;

@@ -16,6 +16,8 @@ use hyper::body::{Body as _, Incoming};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::half_close::Turn;
+
 /// What is left unread of a body is read up to here; then the connection is closed. Go's server reads 256 KiB and lingers
 /// after its answer instead, which a client that writes more may still miss.
 const DRAIN_MAX_BYTES: usize = 64 << 20;
@@ -29,6 +31,7 @@ pub(crate) struct RequestBody {
     over: oneshot::Sender<Infallible>,
     /// It may be dropped in a thread that no runtime knows, such as one inside a container's root.
     runtime: Handle,
+    turn: Turn,
 }
 
 /// Ends when a body has been read or given up.
@@ -43,9 +46,9 @@ impl Drained {
 }
 
 impl RequestBody {
-    pub(crate) fn new(body: Incoming) -> (Self, Drained) {
+    pub(crate) fn new(body: Incoming, turn: Turn) -> (Self, Drained) {
         let (sender, receiver) = oneshot::channel();
-        (Self { body: Some(body), over: sender, runtime: Handle::current() }, Drained(receiver))
+        (Self { body: Some(body), over: sender, runtime: Handle::current(), turn }, Drained(receiver))
     }
 
     /// Whether there is nothing (more) to read.
@@ -64,6 +67,9 @@ impl Stream for RequestBody {
                 Some(Ok(frame)) => {
                     // Trailers carry nothing for us.
                     if let Ok(data) = frame.into_data() {
+                        if self.is_empty() {
+                            self.turn.received();
+                        }
                         return Poll::Ready(Some(Ok(data)));
                     }
                 }
@@ -73,6 +79,7 @@ impl Stream for RequestBody {
                 }
                 None => {
                     self.body = None;
+                    self.turn.received();
                     return Poll::Ready(None);
                 }
             }

@@ -12,6 +12,7 @@ use types::Error;
 use wire::ApiVersion;
 
 use crate::call::Call;
+use crate::half_close::Turn;
 use crate::query::{Query, decode, encode};
 use crate::reply::{self, Reply};
 use crate::request_body::RequestBody;
@@ -87,14 +88,19 @@ fn find<'p>(method: &Method, path: &'p str) -> Option<(&'static Route, &'p str)>
 }
 
 /// Answers one request. Never fails and never panics: a handler that does is a 500.
-pub(crate) async fn answer(parts: Parts, stop: watch::Receiver<bool>, request: Request<Incoming>) -> Reply {
+pub(crate) async fn answer(
+    parts: Parts,
+    stop: watch::Receiver<bool>,
+    turn: Turn,
+    request: Request<Incoming>,
+) -> Reply {
     let method = request.method().clone();
     let target = request.uri().clone();
     let mut request = request;
     let upgrade =
         request.headers().contains_key(http::header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
     let (head, body) = request.into_parts();
-    let (body, drained) = RequestBody::new(body);
+    let (body, drained) = RequestBody::new(body, turn);
     let outcome = AssertUnwindSafe(dispatch(parts, stop, head, body, upgrade)).catch_unwind().await;
     let mut answer = match outcome {
         Ok(Ok(answer)) => answer,

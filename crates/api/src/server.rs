@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -11,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::half_close::{Turn, UnixClient};
 use crate::listen::Listener;
 use crate::router;
 
@@ -61,11 +64,17 @@ async fn accept(listener: Listener, parts: Parts, slots: Arc<Semaphore>, mut sto
         };
         tokio::spawn(async move {
             match connection {
-                crate::listen::Connection::Unix(stream) => connection_task(stream, parts, stop).await,
-                crate::listen::Connection::Tcp(stream) => connection_task(stream, parts, stop).await,
+                crate::listen::Connection::Unix(stream) => {
+                    let turn = Turn::default();
+                    let client = UnixClient::new(stream, turn.clone());
+                    connection_task(client, parts, stop, turn).await;
+                }
+                crate::listen::Connection::Tcp(stream) => {
+                    connection_task(stream, parts, stop, Turn::default()).await;
+                }
                 crate::listen::Connection::Tls(stream, acceptor) => {
                     match crate::listen::shake_hands(stream, &acceptor).await {
-                        Ok(stream) => connection_task(stream, parts, stop).await,
+                        Ok(stream) => connection_task(stream, parts, stop, Turn::default()).await,
                         Err(e) => tracing::info!("http: TLS handshake error: {e}"),
                     }
                 }
@@ -75,14 +84,17 @@ async fn accept(listener: Listener, parts: Parts, slots: Arc<Semaphore>, mut sto
     }
 }
 
-async fn connection_task<S>(stream: S, parts: Parts, mut stop: watch::Receiver<bool>)
+async fn connection_task<S>(stream: S, parts: Parts, mut stop: watch::Receiver<bool>, turn: Turn)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stopping = stop.clone();
-    let service = service_fn(move |request| {
-        let answer = router::answer(parts.clone(), stopping.clone(), request);
-        async move { Ok::<_, Infallible>(answer.await) }
+    let service = service_fn(move |request: Request<Incoming>| {
+        // At once: the answer's future may first be polled after hyper has looked for the end of what comes.
+        turn.begin(!request.body().is_end_stream());
+        let answer = router::answer(parts.clone(), stopping.clone(), turn.clone(), request);
+        let turn = turn.clone();
+        async move { Ok::<_, Infallible>(answer.await.map(|body| turn.until_sent(body))) }
     });
     let connection = http1::Builder::new()
         .title_case_headers(true)

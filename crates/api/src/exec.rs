@@ -39,10 +39,7 @@ pub(crate) async fn create(mut call: Call) -> Result {
 /// `POST /exec/{id}/start`
 pub(crate) async fn start(mut call: Call) -> Result {
     let asked: body::ExecStart = call.json(&EXEC_START).await?;
-    let console_size = asked.console_size.filter(|_| call.version.since(42));
-    if console_size.is_some() && !asked.tty {
-        return Err(Error::invalid("console size is only supported when --tty is enabled"));
-    }
+    let console_size = asked.console_size.filter(|_| call.version.since(42) && asked.tty);
     let details = call.parts.containers.exec_inspect(&call.name).await?;
     let request = ExecStartRequest { detach: asked.detach, tty: asked.tty, console_size };
     let content_type = hijack::content_type(call.version, asked.tty);

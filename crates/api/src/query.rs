@@ -65,18 +65,35 @@ impl Query {
         Filters::parse(self.text("filters"))
     }
 
-    /// A point in time in any of Docker's notations; `None` when absent, empty or 0.
+    /// A point in time as seconds since 1970, with a fraction if need be; `None` when absent, empty or 0. That a wrong one
+    /// is a 500 is Docker's.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>> {
-        let text = self.text(name);
-        // A 500 in these words is Docker's answer.
-        engine::parse_time(text)
-            .map_err(|_| Error::internal(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
+        match self.text(name) {
+            "" | "0" => Ok(None),
+            text => unix_time(text).map(Some),
+        }
     }
 
     /// The same for events, where 0 is the beginning of 1970.
     pub(crate) fn event_time(&self, name: &str) -> Result<Option<Timestamp>> {
         if self.text(name) == "0" { Ok(Some(Timestamp(0))) } else { self.time(name) }
     }
+}
+
+/// `SECONDS[.FRACTION]` (moby `timetypes.ParseTimestamps`).
+fn unix_time(text: &str) -> Result<Timestamp> {
+    let number = |text: &str| {
+        text.parse::<i64>()
+            .map_err(|_| Error::internal(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
+    };
+    let Some((seconds, fraction)) = text.split_once('.') else {
+        return Ok(Timestamp(number(text)?.saturating_mul(1_000_000_000)));
+    };
+    let seconds = number(seconds)?;
+    number(fraction)?;
+    let nanos = number(&format!("{:0<9}", fraction.get(..9).unwrap_or(fraction)))?;
+    // What is beyond the year 2262 is simply late.
+    Ok(Timestamp(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)))
 }
 
 /// Undoes percent-encoding; in a query `+` is a space.
@@ -144,6 +161,25 @@ mod tests {
         }
         assert!(Query::parse("").flag_or("stream", true));
         assert!(!Query::parse("stream=0").flag_or("stream", true));
+    }
+
+    #[test]
+    fn times_are_seconds() {
+        let time = |text: &str| Query::parse(&format!("t={text}")).time("t").map_err(|error| error.message);
+        let wrong = |text: &str| Err(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"));
+        for (text, want) in [
+            ("", Ok(None)),
+            ("0", Ok(None)),
+            ("1.5", Ok(Some(Timestamp(1_500_000_000)))),
+            ("-1", Ok(Some(Timestamp(-1_000_000_000)))),
+            ("1.1234567891", Ok(Some(Timestamp(1_123_456_789)))),
+            ("1h", wrong("1h")),
+            ("1.x", wrong("x")),
+            ("1.", wrong("")),
+            (".5", wrong("")),
+        ] {
+            assert_eq!(time(text), want, "{text}");
+        }
     }
 
     #[test]

@@ -30,7 +30,9 @@ impl Containers {
         } else {
             None
         };
-        let stream = if request.stream {
+        // With no stream chosen there is nothing to wait for.
+        let any = request.stdin || request.stdout || request.stderr;
+        let stream = if request.stream && any {
             let attach = Attach {
                 stdin: request.stdin && record.config.open_stdin,
                 stdout: request.stdout,

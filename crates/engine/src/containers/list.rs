@@ -1,5 +1,6 @@
 //! `list` with Docker's filters (moby `daemon/list.go`).
 
+use regex::Regex;
 use types::{Digest, Error, ImageRef, Result};
 
 use super::inspect::{network_of, size_of};
@@ -22,7 +23,6 @@ const FILTERS: &[&str] = &[
     "is-task",
     "isolation",
     "label",
-    "label!",
     "name",
     "network",
     "publish",
@@ -92,9 +92,10 @@ fn listing(shared: &Shared, view: &View, now: Timestamp, size: bool) -> Result<C
 /// The reference the user gave, or the id when it means another image by now.
 fn image_name(shared: &Shared, record: &Record) -> String {
     let asked = &record.config.image;
+    let Some(id) = &record.image_id else { return asked.clone() };
     match shared.store.images().resolve(asked) {
-        Ok(image) if image.id == record.image_id => asked.clone(),
-        _ => record.image_id.to_string(),
+        Ok(image) if image.id == *id => asked.clone(),
+        _ => id.to_string(),
     }
 }
 
@@ -133,7 +134,8 @@ struct Chosen {
     since: Option<Timestamp>,
     publish: Vec<(u16, u16, String)>,
     expose: Vec<(u16, u16, String)>,
-    names: Vec<Pattern>,
+    names: Option<Vec<Regex>>,
+    networks: Vec<String>,
     is_task: Option<bool>,
 }
 
@@ -182,7 +184,7 @@ impl Chosen {
                 .iter()
                 .map(|text| {
                     parse_port_range(text).ok_or_else(|| {
-                        Error::invalid(format!(
+                        Error::internal(format!(
                             "error while looking up for {name} {text}: strconv.ParseUint: parsing {text:?}: invalid syntax"
                         ))
                     })
@@ -201,14 +203,18 @@ impl Chosen {
             since: created("since")?,
             publish: ports("publish")?,
             expose: ports("expose")?,
-            names: filters.get("name").iter().map(|text| Pattern::new(text)).collect(),
+            // One that is no expression matches nothing.
+            names: filters
+                .has("name")
+                .then(|| filters.get("name").iter().filter_map(|text| Regex::new(text).ok()).collect()),
+            networks: filters.get("network").iter().map(|wanted| network_name(containers, wanted)).collect(),
             is_task: if filters.has("is-task") { Some(filters.boolean("is-task", false)?) } else { None },
         })
     }
 
-    /// Asking for a state or an exit code asks for those that do not run, too.
+    /// Asking for a state asks for those that do not run, too. Asking for an exit code does not.
     fn wants_stopped(&self) -> bool {
-        !self.exited.is_empty() || !self.status.is_empty()
+        !self.status.is_empty()
     }
 
     fn matches(&self, view: &View, filters: &Filters) -> bool {
@@ -219,13 +225,12 @@ impl Chosen {
             wanted.is_empty() || wanted.iter().any(holds)
         };
         let health = view.health.as_ref().map_or("none", |health| health.status.as_str());
-        any("id", &|prefix| record.id.as_str().starts_with(prefix.as_str()))
-            && (self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(&record.name)))
+        any("id", &|prefix| !prefix.is_empty() && record.id.as_str().starts_with(prefix.as_str()))
+            && self.has_name(&record.name)
             && filters.labels(record.labels())
             && (self.status.is_empty() || self.status.contains(&state.status()))
             && self.has_exited(state)
             && any("health", &|word| word == health)
-            && any("isolation", &|word| word == "default")
             && any("volume", &|wanted| {
                 record.mounts.iter().any(|m| {
                     m.point.name == *wanted
@@ -233,12 +238,22 @@ impl Chosen {
                         || (m.point.source == *wanted && m.point.kind == "bind")
                 })
             })
-            && any("network", &|wanted| record.endpoints.keys().any(|name| name == wanted))
-            && self.images.as_ref().is_none_or(|images| images.contains(&record.image_id))
+            && (self.networks.is_empty()
+                || record.endpoints.keys().any(|name| self.networks.iter().any(|wanted| wanted == name)))
+            && self
+                .images
+                .as_ref()
+                .is_none_or(|images| record.image_id.as_ref().is_some_and(|id| images.contains(id)))
             && self.before.is_none_or(|before| record.created < before)
             && self.since.is_none_or(|since| record.created > since)
             && self.has_ports(record)
             && self.is_task != Some(true)
+    }
+
+    fn has_name(&self, name: &str) -> bool {
+        let slashed = format!("/{name}");
+        let matches = |pattern: &Regex| pattern.is_match(name) || pattern.is_match(&slashed);
+        self.names.as_ref().is_none_or(|names| names.iter().any(matches))
     }
 
     fn has_exited(&self, state: &State) -> bool {
@@ -317,69 +332,14 @@ async fn ancestors(containers: &Containers, wanted: &[String]) -> Result<Vec<Dig
     .await
 }
 
-/// Docker's name filter is a regular expression; users write names, parts of names, `^name$`, `a.*b`, `a|b`. This is
-/// that much of one: literals, `.`, `*`, `^`, `$`, `|` and a leading slash.
-#[derive(Debug)]
-struct Pattern {
-    alternatives: Vec<String>,
-}
-
-impl Pattern {
-    fn new(text: &str) -> Self {
-        Self { alternatives: text.split('|').map(str::to_owned).collect() }
-    }
-
-    fn matches(&self, name: &str) -> bool {
-        let slashed = format!("/{name}");
-        self.alternatives.iter().any(|pattern| search(pattern, name) || search(pattern, &slashed))
-    }
-}
-
-/// Whether `pattern` is found in `text` (Kernighan and Pike's matcher, with a bound on the work by the lengths).
-fn search(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    match pattern.strip_prefix(&['^']) {
-        Some(rest) => here(rest, &text),
-        None => (0..=text.len()).any(|at| here(&pattern, &text[at..])),
-    }
-}
-
-fn here(pattern: &[char], text: &[char]) -> bool {
-    match pattern {
-        [] => true,
-        ['$'] => text.is_empty(),
-        [c, '*', rest @ ..] => {
-            (0..=text.len()).take_while(|n| *n == 0 || same(*c, text[n - 1])).any(|n| here(rest, &text[n..]))
-        }
-        ['\\', c, rest @ ..] => text.first() == Some(c) && here(rest, &text[1..]),
-        [c, rest @ ..] => text.first().is_some_and(|t| same(*c, *t)) && here(rest, &text[1..]),
-    }
-}
-
-fn same(pattern: char, text: char) -> bool {
-    pattern == '.' || pattern == text
+/// The network that is meant by a name, an id or the beginning of one.
+fn network_name(containers: &Containers, wanted: &str) -> String {
+    containers.0.networks.find(wanted).map_or_else(|_| wanted.to_owned(), |known| known.name.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_matched_as_users_write_them() {
-        for (pattern, name, want) in [
-            ("we", "web", true),
-            ("^web$", "web", true),
-            ("^web$", "web1", false),
-            ("^/web$", "web", true),
-            ("w.*1", "web1", true),
-            ("a|b1", "web1", true),
-            ("x*b", "web", true),
-            ("rec-", "rec-run", true),
-            ("nosuch", "web", false),
-        ] {
-            assert_eq!(Pattern::new(pattern).matches(name), want, "{pattern} {name}");
-        }
-    }
 
     #[test]
     fn port_ranges_are_read() {

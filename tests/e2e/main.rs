@@ -9,6 +9,7 @@ mod bed;
 mod cli_connections;
 mod cli_copy;
 mod cli_search;
+mod container_mounts;
 mod containers;
 mod contract;
 mod copy;

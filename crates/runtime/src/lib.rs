@@ -39,7 +39,7 @@ pub use cli::main;
 pub use create::create;
 pub use error::Error;
 pub use exec::exec;
-pub use init::options::SUBPATH;
+pub use init::options::{PROCESS, SUBPATH};
 pub use request::{CgroupMode, CreateRequest, Created, ExecRequest, Running, SeccompAgent, Stdio};
 pub use view::{mount_volume, owner_in, view};
 

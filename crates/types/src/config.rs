@@ -34,6 +34,10 @@ fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
+fn is_empty_list(list: &Option<Vec<String>>) -> bool {
+    list.as_ref().is_none_or(Vec::is_empty)
+}
+
 /// What to run: portable, may come from an image.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -116,7 +120,7 @@ pub struct Config {
 #[serde(rename_all = "PascalCase", default)]
 pub struct HealthConfig {
     /// `["NONE"]`, `["CMD", ...]` or `["CMD-SHELL", script]`; empty inherits.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "is_empty_list")]
     pub test: Option<Vec<String>>,
     /// Between two checks.
     #[serde(skip_serializing_if = "is_zero")]

@@ -31,16 +31,9 @@ impl Containers {
             config.ok_or_else(|| Error::invalid("config cannot be empty in order to create a container"))?;
         let mut warnings = validate::create(&config, &mut host_config, &shared.host.validate)?;
         find_donors(shared, &mut host_config)?;
-        let image = shared.images.resolve(&config.image, platform.as_ref()).await?;
-        if platform.is_none() && !image.platform.runs_on(&types::Platform::host()) {
-            warnings.push(format!(
-                "The requested image's platform ({}) does not match the detected host platform ({}) and no specific platform \
-                 was requested",
-                image.platform,
-                types::Platform::host()
-            ));
-        }
-        merge::with_image(&mut config, image.config.config.as_ref().unwrap_or(&Config::default()))?;
+        let image = base(shared, &config.image, platform.as_ref(), &mut warnings).await?;
+        let of_image = image.as_ref().and_then(|image| image.config.config.clone()).unwrap_or_default();
+        merge::with_image(&mut config, &of_image)?;
         merge::with_defaults(&mut host_config, &shared.settings, shared.host.validate.is_v2);
         let log = &host_config.log_config;
         supervisor::log::validate(&log.driver, log.config.as_ref().unwrap_or(&BTreeMap::new()))
@@ -51,7 +44,7 @@ impl Containers {
         security::parse(host_config.security_opt.as_deref().unwrap_or_default())?;
         let inherited = volumes_from(shared, &host_config)?;
         links::keep(shared, &mut host_config)?;
-        let mounts = mounts::collect(
+        let mut mounts = mounts::collect(
             inherited,
             host_config.binds.as_deref().unwrap_or_default(),
             &host_config.volume_driver,
@@ -59,6 +52,11 @@ impl Containers {
             &host_config.tmpfs,
             config.volumes.iter().flatten().map(|(target, _)| target.clone()),
         )?;
+        for mount in mounts.iter_mut().filter(|mount| mount.point.kind == "image" && mount.image.is_none()) {
+            let image = shared.images.resolve(&mount.point.name, None).await?;
+            (mount.image, mount.image_layer) = (Some(image.id), image.chain_id);
+            warnings.push("Image mount is an experimental feature".to_owned());
+        }
         complete_hostname(shared, &mut config, &host_config, &id);
         let endpoints = endpoint_requests(shared, &config, &mut host_config, endpoints)?;
         let record = Record {
@@ -67,7 +65,7 @@ impl Containers {
             created: Timestamp::now(),
             config,
             host_config,
-            image_id: image.id.clone(),
+            image_id: image.as_ref().map(|image| image.id.clone()),
             mounts,
             endpoints,
             attached: Vec::new(),
@@ -78,7 +76,10 @@ impl Containers {
         };
         let record = {
             let shared = shared.clone();
-            blocking(move || prepare(&shared, record, &image).inspect_err(|_| undo(&shared, &id))).await?
+            let chain_id = image.and_then(|image| image.chain_id);
+            let prepared =
+                move || prepare(&shared, record, chain_id.as_ref()).inspect_err(|_| undo(&shared, &id));
+            blocking(prepared).await?
         };
         let id = record.id.clone();
         reserved.keep();
@@ -86,6 +87,28 @@ impl Containers {
         driver::launch(shared, record);
         Ok(Created { id, warnings })
     }
+}
+
+/// The image that the container is made of: none has an empty name, as of old.
+async fn base(
+    shared: &Arc<Shared>,
+    name: &str,
+    platform: Option<&types::Platform>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<ResolvedImage>> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let image = shared.images.resolve(name, platform).await?;
+    if platform.is_none() && !image.platform.runs_on(&types::Platform::host()) {
+        warnings.push(format!(
+            "The requested image's platform ({}) does not match the detected host platform ({}) and no specific platform \
+             was requested",
+            image.platform,
+            types::Platform::host()
+        ));
+    }
+    Ok(Some(image))
 }
 
 /// A name taken for a create under way; given back unless kept.
@@ -150,8 +173,8 @@ fn volumes_from(shared: &Arc<Shared>, host: &HostConfig) -> Result<Vec<MountReco
     let mut all = Vec::new();
     for spec in host.volumes_from.iter().flatten() {
         let (name, mode) = spec.split_once(':').unwrap_or((spec, "rw"));
-        if name.is_empty() {
-            return Err(Error::invalid(format!("invalid volumes-from specification: {spec}")));
+        if spec.is_empty() {
+            return Err(Error::invalid("volumes-from specification cannot be an empty string"));
         }
         if !mode.split(',').all(|word| matches!(word, "rw" | "ro" | "z" | "Z" | "nocopy")) {
             return Err(Error::invalid(format!("invalid mode: {mode}")));
@@ -210,14 +233,16 @@ fn endpoint_requests(
 }
 
 /// Everything on disk. Blocks.
-fn prepare(shared: &Arc<Shared>, mut record: Record, image: &ResolvedImage) -> Result<Record> {
+fn prepare(shared: &Arc<Shared>, mut record: Record, chain_id: Option<&types::Digest>) -> Result<Record> {
     let store = &shared.store;
     let id = record.id.clone();
-    let mut resources =
-        vec![store::Resource::Image(image.id.clone()), store::Resource::Snapshot(id.to_string())];
+    let mounted = record.mounts.iter().filter_map(|mount| mount.image.as_ref());
+    let images = record.image_id.iter().chain(mounted).cloned().map(store::Resource::Image);
+    let layers = record.mounts.iter().filter_map(|mount| mount.image_layer.as_ref()).map(ToString::to_string);
+    let snapshots = layers.chain([id.to_string()]).map(store::Resource::Snapshot);
+    let resources: Vec<_> = images.chain(snapshots).collect();
     store.leases().add_all(id.as_str(), &resources)?;
-    store.snapshots().prepare(id.as_str(), image.chain_id.as_ref().map(types::Digest::as_str))?;
-    resources.clear();
+    store.snapshots().prepare(id.as_str(), chain_id.map(types::Digest::as_str))?;
     let requests = record.host_config.mounts.clone();
     for mount in record.mounts.iter_mut().filter(|m| m.point.kind == "volume") {
         let options = requests

@@ -323,7 +323,7 @@ impl Driver {
 
     /// Everybody who must know that it runs.
     fn running(&mut self, end: End) {
-        self.shared.images.set_running(&self.record.id, Some(&self.record.image_id));
+        self.shared.images.set_running(&self.record.id, self.record.image_id.as_ref());
         self.shared.networks.set_members(&self.record.id, network::members_of(&self.record));
         self.watch_end(end);
         self.begin_checks();

@@ -271,9 +271,9 @@ fn must_be_unclaimed(id: &str, phase: &Phase) -> Result<()> {
     match phase {
         Phase::Created => Ok(()),
         Phase::Starting | Phase::Running { .. } => {
-            Err(Error::conflict(format!("Error: Exec command {id} is already running")))
+            Err(Error::conflict(format!("exec command {id} is already running")))
         }
-        Phase::Ended { .. } => Err(Error::conflict(format!("Error: Exec command {id} has already run"))),
+        Phase::Ended { .. } => Err(Error::conflict(format!("exec command {id} has already run"))),
     }
 }
 

@@ -25,15 +25,6 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
         .map_err(|e| Error::internal(format!("cannot create {}: {e}", path.display())))
 }
 
-/// Makes a directory that everyone may use, like `/tmp`.
-pub(crate) fn make_shared_dir(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    make_dir(path, 0o700)?;
-    // Set, not asked for: the daemon's umask must not count.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o1777))
-        .map_err(|e| Error::internal(format!("cannot change the mode of {}: {e}", path.display())))
-}
-
 /// Removes a directory with all in it; a missing one is fine.
 pub(crate) fn remove_dir(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {

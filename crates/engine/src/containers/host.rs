@@ -46,10 +46,11 @@ impl HostFacts {
             Some(memory) => memory.join("memory.memsw.limit_in_bytes").exists(),
             None => is_v2,
         };
-        let blkio_weight = match v1("blkio") {
-            Some(blkio) => blkio.join("blkio.weight").exists() || blkio.join("blkio.bfq.weight").exists(),
+        let blkio_has = |file: &str| match v1("blkio") {
+            Some(blkio) => blkio.join(format!("blkio.{file}")).exists(),
             None => is_v2,
         };
+        let cpu_realtime = v1("cpu").is_some_and(|cpu| cpu.join("cpu.rt_period_us").exists());
         let mut thermal: Vec<String> = cpu_set
             .iter()
             .map(|n| format!("/sys/devices/system/cpu/cpu{n}/thermal_throttle"))
@@ -64,7 +65,9 @@ impl HostFacts {
                 cpu_set,
                 is_v2,
                 swap,
-                blkio_weight,
+                blkio_weight: blkio_has("weight") || blkio_has("bfq.weight"),
+                blkio_weight_device: blkio_has("weight_device"),
+                cpu_realtime,
             },
             highest_cap: capabilities::highest(),
             apparmor: read("/sys/module/apparmor/parameters/enabled").starts_with('Y'),

@@ -137,7 +137,10 @@ pub(crate) fn driver_name(snapshotter: &str) -> &str {
 /// Bytes on disk. Blocks, for long if the container is large.
 pub(crate) fn size_of(shared: &Shared, record: &Record) -> Result<Size> {
     let own = shared.store.snapshots().usage(record.id.as_str()).map_err(Error::from)?;
-    let image = shared.store.images().get(&record.image_id).map_err(Error::from)?;
+    let image = match &record.image_id {
+        Some(id) => shared.store.images().get(id).map_err(Error::from)?,
+        None => None,
+    };
     let rw_bytes = own.bytes;
     Ok(Size { rw_bytes, root_fs_bytes: rw_bytes + image.map_or(0, |image| image.size) })
 }

@@ -32,6 +32,13 @@ fn parse(link: &str) -> (&str, &str) {
 pub(super) fn keep(shared: &Shared, host: &mut HostConfig) -> Result<()> {
     let is_default = host.network_mode == MODE;
     for link in host.links.iter_mut().flatten() {
+        // 500s in Docker.
+        if link.is_empty() {
+            return Err(Error::internal("empty string specified for links"));
+        }
+        if link.matches(':').count() > 1 {
+            return Err(Error::internal(format!("bad format for links: {link}")));
+        }
         let (name, alias) = parse(link);
         let found = shared.table().find(name).map_err(|error| {
             Error::invalid(format!("could not get container for {name}: {}", error.message))

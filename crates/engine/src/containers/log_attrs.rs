@@ -47,8 +47,8 @@ fn expand_tag(tag: &str, record: &Record) -> String {
         ("{{.ID}}", record.id.short()),
         ("{{.FullID}}", record.id.as_str()),
         ("{{.Name}}", record.name.as_str()),
-        ("{{.ImageID}}", record.image_id.short()),
-        ("{{.ImageFullID}}", record.image_id.as_str()),
+        ("{{.ImageID}}", record.image_id.as_ref().map_or("", types::Digest::short)),
+        ("{{.ImageFullID}}", record.image_id.as_ref().map_or("", types::Digest::as_str)),
         ("{{.ImageName}}", record.config.image.as_str()),
         ("{{.DaemonName}}", "docker"),
     ]

@@ -69,6 +69,10 @@ pub(crate) fn with_image(config: &mut Config, image: &Config) -> Result<()> {
 /// The user's variables first, then those of the image that the user did not set.
 fn merge_env(config: &mut Config, image: &Config) {
     let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    if config.env.as_ref().is_none_or(Vec::is_empty) {
+        config.env.clone_from(&image.env);
+        return;
+    }
     let own = config.env.get_or_insert_with(Vec::new);
     let names: Vec<String> = own.iter().map(|v| name(v)).collect();
     own.extend(image.env.iter().flatten().filter(|v| !names.contains(&name(v))).cloned());

@@ -155,7 +155,9 @@ impl Containers {
     pub(crate) fn by_image(&self) -> BTreeMap<String, i64> {
         let mut counts = BTreeMap::new();
         for handle in self.handles() {
-            *counts.entry(handle.record().image_id.to_string()).or_default() += 1;
+            if let Some(image) = &handle.record().image_id {
+                *counts.entry(image.to_string()).or_default() += 1;
+            }
         }
         counts
     }

@@ -127,6 +127,16 @@ pub(crate) fn parse_mount(request: &MountRequest) -> Result<MountRecord> {
     let must_not = |present: bool, field: &str| {
         if present { Err(fail(format!("field {field} must not be specified"))) } else { Ok(()) }
     };
+    for (is_there, options, kind) in [
+        (request.bind_options.is_some(), "BindOptions", "bind"),
+        (request.volume_options.is_some(), "VolumeOptions", "volume"),
+        (request.tmpfs_options.is_some(), "TmpfsOptions", "tmpfs"),
+    ] {
+        if is_there && request.kind != kind {
+            let why = format!("{options} must not be specified on mount type {:?}", request.kind);
+            return Err(Error::invalid(why));
+        }
+    }
     must(!request.target.is_empty(), "Target")?;
     let destination = clean_target(&request.target).map_err(fail)?;
     let mut record = MountRecord {
@@ -141,9 +151,7 @@ pub(crate) fn parse_mount(request: &MountRequest) -> Result<MountRecord> {
     match request.kind.as_str() {
         "bind" => {
             must(!request.source.is_empty(), "Source")?;
-            must_not(request.volume_options.is_some(), "VolumeOptions")?;
             must_not(request.image_options.is_some(), "ImageOptions")?;
-            must_not(request.tmpfs_options.is_some(), "TmpfsOptions")?;
             let options = request.bind_options.clone().unwrap_or_default();
             if !options.propagation.is_empty() && !PROPAGATIONS.contains(&options.propagation.as_str()) {
                 return Err(fail(format!("invalid propagation mode: {}", options.propagation)));
@@ -165,17 +173,12 @@ pub(crate) fn parse_mount(request: &MountRequest) -> Result<MountRecord> {
             record.create_source = options.create_mountpoint;
         }
         "volume" => {
-            must_not(request.bind_options.is_some(), "BindOptions")?;
             must_not(request.image_options.is_some(), "ImageOptions")?;
-            must_not(request.tmpfs_options.is_some(), "TmpfsOptions")?;
             if request.source.is_empty() && request.read_only {
                 return Err(fail("must not set ReadOnly mode when using anonymous volumes".to_owned()));
             }
             let options = request.volume_options.clone().unwrap_or_default();
-            if Path::new(&options.subpath).components().any(|c| !matches!(c, std::path::Component::Normal(_)))
-            {
-                return Err(fail("subpath must be a relative path within the volume".to_owned()));
-            }
+            check_subpath(&options.subpath).map_err(fail)?;
             let driver = options.driver_config.map(|config| config.name).unwrap_or_default();
             record.point.name = request.source.clone();
             record.point.driver = if driver.is_empty() { "local".to_owned() } else { driver };
@@ -185,16 +188,49 @@ pub(crate) fn parse_mount(request: &MountRequest) -> Result<MountRecord> {
             record.anonymous = request.source.is_empty();
         }
         "tmpfs" => {
-            must_not(request.bind_options.is_some(), "BindOptions")?;
-            must_not(request.volume_options.is_some(), "VolumeOptions")?;
             must_not(request.image_options.is_some(), "ImageOptions")?;
             must_not(!request.source.is_empty(), "Source")?;
             record.tmpfs = tmpfs_options(request).map_err(fail)?;
         }
-        "image" => return Err(Error::not_implemented("mounts of type image are not implemented yet")),
+        "image" => {
+            must(!request.source.is_empty(), "Source")?;
+            let options = request.image_options.clone().unwrap_or_default();
+            check_subpath(&options.subpath).map_err(fail)?;
+            record.point.name = request.source.clone();
+            record.point.rw = false;
+            record.point.propagation = "rprivate".to_owned();
+            record.subpath = options.subpath;
+        }
         _ => return Err(fail("mount type unknown".to_owned())),
     }
     Ok(record)
+}
+
+fn check_subpath(path: &str) -> Result<(), String> {
+    if Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+        return Ok(());
+    }
+    // Docker says so of images, too.
+    Err("subpath must be a relative path within the volume".to_owned())
+}
+
+/// At the start: options that contradict each other. That this is a 500, and told so late, is Docker's.
+pub(crate) fn check_conflicts(mounts: &[MountRequest]) -> Result<()> {
+    for mount in mounts {
+        let options = mount.bind_options.as_ref();
+        let non_recursive = options.is_some_and(|bind| bind.read_only_non_recursive);
+        let recursive = options.is_some_and(|bind| bind.read_only_force_recursive);
+        for (wrong, what) in [
+            (!mount.read_only && non_recursive, "!ReadOnly && BindOptions.ReadOnlyNonRecursive"),
+            (!mount.read_only && recursive, "!ReadOnly && BindOptions.ReadOnlyForceRecursive"),
+            (non_recursive && recursive, "ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive"),
+        ] {
+            if wrong {
+                return Err(Error::internal(format!("mount options conflict: {what}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn tmpfs_options(request: &MountRequest) -> Result<Vec<String>, String> {
@@ -212,8 +248,8 @@ fn tmpfs_options(request: &MountRequest) -> Result<Vec<String>, String> {
     for option in options.options.iter().flatten() {
         match option.as_slice() {
             [flag] if flag == "exec" || flag == "noexec" => words.push(flag.clone()),
-            [key, value] if matches!(key.as_str(), "uid" | "gid") => words.push(format!("{key}={value}")),
-            other => return Err(format!("unsupported tmpfs option: {}", other.join("="))),
+            [other] | [other, _] => return Err(format!("invalid option: {other}")),
+            _ => return Err("invalid option array length".to_owned()),
         }
     }
     Ok(words)
@@ -292,6 +328,8 @@ pub(crate) fn collect(
 
 #[cfg(test)]
 mod tests {
+    use types::config::BindOptions;
+
     use super::*;
 
     #[test]
@@ -369,6 +407,14 @@ mod tests {
                 r#"invalid mount config for type "bind": invalid mount path: 'x' mount path must be absolute"#,
             ),
             (mount("bad", "/tmp", "/x"), r#"invalid mount config for type "bad": mount type unknown"#),
+            (
+                MountRequest { bind_options: Some(BindOptions::default()), ..mount("image", "v", "/x") },
+                r#"BindOptions must not be specified on mount type "image""#,
+            ),
+            (
+                mount("image", "", "/x"),
+                r#"invalid mount config for type "image": field Source must not be empty"#,
+            ),
             (
                 mount("volume", "v", ""),
                 r#"invalid mount config for type "volume": field Target must not be empty"#,

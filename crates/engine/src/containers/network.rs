@@ -57,10 +57,11 @@ pub(crate) fn enter(shared: &Shared, record: &Record) -> Result<Entered> {
         return Ok(own(Some(driver.empty_namespace()?), Vec::new()));
     }
     if let Some(name) = mode.strip_prefix("container:") {
-        let other = shared.table().find(name).map_err(|error| Error {
-            message: format!("joining network namespace of container: {}", error.message),
-            ..error
-        })?;
+        // A 500 in Docker: a 404 would say that the container to be started is not there.
+        let gone = |error: Error| {
+            Error::internal(format!("joining network namespace of container: {}", error.message))
+        };
+        let other = shared.table().find(name).map_err(gone)?;
         let other = other.record();
         let run = other.state.run().ok_or_else(|| {
             Error::conflict(format!(

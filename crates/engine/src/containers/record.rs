@@ -25,8 +25,8 @@ pub(crate) struct Record {
     pub(crate) config: Config,
     /// With defaults.
     pub(crate) host_config: HostConfig,
-    /// Image id.
-    pub(crate) image_id: Digest,
+    /// Image id; `None` for one that was made without an image.
+    pub(crate) image_id: Option<Digest>,
     /// What is mounted by the user's wish, in the order of destinations.
     #[serde(default)]
     pub(crate) mounts: Vec<MountRecord>,
@@ -64,9 +64,15 @@ pub(crate) struct MountRecord {
     /// Do not fill the volume from the image.
     #[serde(default)]
     pub(crate) no_copy: bool,
-    /// Directory inside the volume.
+    /// Directory inside the volume or image.
     #[serde(default)]
     pub(crate) subpath: String,
+    /// The image that is mounted, of a mount of type `image`.
+    #[serde(default)]
+    pub(crate) image: Option<Digest>,
+    /// The topmost layer of that image, which stays when the image is removed by force.
+    #[serde(default)]
+    pub(crate) image_layer: Option<Digest>,
     /// Options of a tmpfs, as mount data.
     #[serde(default)]
     pub(crate) tmpfs: Vec<String>,
@@ -96,6 +102,6 @@ impl Record {
     /// Whether it has a health check to run.
     pub(crate) fn has_health_check(&self) -> bool {
         let test = self.config.healthcheck.as_ref().and_then(|check| check.test.as_deref());
-        test.is_some_and(|test| !test.is_empty() && test[0] != "NONE")
+        test.and_then(<[_]>::first).is_some_and(|kind| matches!(kind.as_str(), "CMD" | "CMD-SHELL"))
     }
 }

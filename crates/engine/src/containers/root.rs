@@ -68,7 +68,7 @@ fn of_running(shared: &Shared, record: &Record) -> Option<OwnedFd> {
 fn mounts(shared: &Shared, record: &Record, visitor: &str) -> Result<Vec<types::spec::Mount>> {
     let mut all = Vec::new();
     for mount in record.mounts.iter().filter(|mount| mount.point.kind != "tmpfs") {
-        all.push(spec::mount_of(&start::resolve_mount(shared, mount, visitor)?));
+        all.push(spec::mount_of(&start::resolve_mount(shared, mount, visitor)?)?);
     }
     for name in ["resolv.conf", "hostname", "hosts"] {
         let (file, target) = (shared.data_dir(&record.id).join(name), format!("/etc/{name}"));

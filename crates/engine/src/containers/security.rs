@@ -11,6 +11,8 @@ pub(crate) struct Security {
     pub(crate) seccomp: String,
     /// AppArmor profile; empty is the default.
     pub(crate) apparmor: String,
+    /// `/sys/fs/cgroup` is writable; by default it is for privileged containers.
+    pub(crate) writable_cgroups: Option<bool>,
 }
 
 /// Reads the options of one container. That a wrong one is a 500 is Docker's.
@@ -20,6 +22,10 @@ pub(crate) fn parse(options: &[String]) -> Result<Security> {
         match option.as_str() {
             "no-new-privileges" => {
                 security.no_new_privileges = true;
+                continue;
+            }
+            "writable-cgroups" => {
+                security.writable_cgroups = Some(true);
                 continue;
             }
             "disable" => continue,
@@ -34,17 +40,21 @@ pub(crate) fn parse(options: &[String]) -> Result<Security> {
             "label" => {}
             "apparmor" => security.apparmor = value.to_owned(),
             "seccomp" => security.seccomp = value.to_owned(),
-            "no-new-privileges" => {
-                security.no_new_privileges = match value {
-                    "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
-                    "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
-                    _ => return Err(bad()),
-                };
-            }
+            "no-new-privileges" => security.no_new_privileges = boolean(value).ok_or_else(bad)?,
+            "writable-cgroups" => security.writable_cgroups = Some(boolean(value).ok_or_else(bad)?),
             _ => return Err(bad()),
         }
     }
     Ok(security)
+}
+
+/// Go's `strconv.ParseBool`.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +69,9 @@ mod tests {
         assert!(!parse("no-new-privileges=false").unwrap().no_new_privileges);
         assert_eq!(parse("seccomp=unconfined").unwrap().seccomp, "unconfined");
         assert_eq!(parse("apparmor:x").unwrap().apparmor, "x");
+        assert_eq!(parse("").unwrap_err().message, r#"invalid --security-opt 1: """#);
+        assert_eq!(parse("writable-cgroups").unwrap().writable_cgroups, Some(true));
+        assert_eq!(parse("writable-cgroups=false").unwrap().writable_cgroups, Some(false));
         assert_eq!(parse("bad=opt").unwrap_err().message, r#"invalid --security-opt 2: "bad=opt""#);
         assert_eq!(parse("bad").unwrap_err().message, r#"invalid --security-opt 1: "bad""#);
     }

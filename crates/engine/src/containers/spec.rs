@@ -64,8 +64,6 @@ pub(crate) struct Input<'a> {
     pub(crate) files: [&'a str; 3],
     /// Processes whose namespaces are joined.
     pub(crate) joins: Joins,
-    /// Host directory that is `/dev/shm`, where that is shared with other containers; empty for an own one.
-    pub(crate) shm: &'a str,
     /// Devices by name, or all of the host's when privileged.
     pub(crate) devices: &'a [(Device, Option<DeviceRule>)],
     /// Host name of the UTS namespace; empty leaves the host's.
@@ -85,7 +83,7 @@ pub(crate) struct Input<'a> {
 /// Processes whose namespaces a container joins.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Joins {
-    /// `--ipc container:x`.
+    /// `--ipc container:x`, whose `/dev/shm` is shared, too.
     pub(crate) ipc: Option<i32>,
     /// `--pid container:x`.
     pub(crate) pid: Option<i32>,
@@ -170,7 +168,10 @@ pub(crate) fn build(input: &Input<'_>) -> Result<RuntimeSpec> {
         root: Some(Root { path: input.root.to_owned(), readonly: host.readonly_rootfs }),
         hostname: input.hostname.to_owned(),
         domainname: if input.hostname.is_empty() { String::new() } else { config.domainname.clone() },
-        mounts: all_mounts(input, init).into_iter().map(in_spec).collect(),
+        mounts: all_mounts(input, init, options.writable_cgroups.unwrap_or(host.privileged))?
+            .into_iter()
+            .map(in_spec)
+            .collect(),
         annotations: host.annotations.clone(),
         linux: Some(Linux {
             sysctl: sysctls(host),

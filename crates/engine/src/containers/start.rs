@@ -84,15 +84,12 @@ pub(crate) fn start(
     attach: Vec<(Attach, OwnedFd)>,
 ) -> Result<Started, Failed> {
     let id = &record.id;
-    let (joins, shm) = joins(shared, record)?;
+    let joins = joins(shared, record)?;
     links::check(shared, record)?;
     let Entered { netns, attached, files_of } = network::enter(shared, record)?;
-    let spawned = make_spawn(shared, record, (joins, &shm), &attached, &files_of).and_then(|spawn| {
+    let spawned = make_spawn(shared, record, joins, &attached, &files_of).and_then(|spawn| {
         files::make_dir(&spawn.dir, 0o700)?;
         files::keep_endpoints(&spawn.dir, &attached)?;
-        if record.host_config.ipc_mode == "shareable" {
-            files::make_shared_dir(Path::new(&shm))?;
-        }
         shared
             .zygote
             .spawn(&spawn, netns, attach)
@@ -182,12 +179,8 @@ fn process_error(message: &str) -> Error {
     Error::new(kind, text.strip_suffix(": unknown").unwrap_or(&text))
 }
 
-/// Processes whose namespaces it joins, and the directory that is its `/dev/shm`, if it shares one.
-///
-/// A shared one is a directory beside the supervisor's socket (on `/run`, a tmpfs): a mount in one container's namespace
-/// cannot be bound in another's, and a mount on the host could be left over.
-fn joins(shared: &Shared, record: &Record) -> Result<(Joins, String)> {
-    let shm_of = |id: &ContainerId| shared.run_dir(id).join("shm").to_string_lossy().into_owned();
+/// Processes whose namespaces it joins.
+fn joins(shared: &Shared, record: &Record) -> Result<Joins> {
     let other = |mode: &str, what: &str| -> Result<Option<(Arc<Record>, i32)>> {
         let Some(name) = mode.strip_prefix("container:") else { return Ok(None) };
         let other = shared.table().find(name)?.record();
@@ -202,27 +195,22 @@ fn joins(shared: &Shared, record: &Record) -> Result<(Joins, String)> {
     let host = &record.host_config;
     let pid = other(&host.pid_mode, "PID")?.map(|(_, pid)| pid);
     let Some((donor, ipc)) = other(&host.ipc_mode, "IPC")? else {
-        let shm = if host.ipc_mode == "shareable" { shm_of(&record.id) } else { String::new() };
-        return Ok((Joins { ipc: None, pid }, shm));
+        return Ok(Joins { ipc: None, pid });
     };
-    let shm = match donor.host_config.ipc_mode.as_str() {
-        "shareable" => shm_of(&donor.id),
-        "host" => "/dev/shm".to_owned(),
-        _ => {
-            return Err(Error::conflict(format!(
-                "failed to join IPC namespace: container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
-                donor.id
-            )));
-        }
-    };
-    Ok((Joins { ipc: Some(ipc), pid }, shm))
+    if !matches!(donor.host_config.ipc_mode.as_str(), "shareable" | "host") {
+        return Err(Error::conflict(format!(
+            "failed to join IPC namespace: container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+            donor.id
+        )));
+    }
+    Ok(Joins { ipc: Some(ipc), pid })
 }
 
 /// Everything the supervisor needs.
 fn make_spawn(
     shared: &Arc<Shared>,
     record: &Record,
-    (joins, shm): (Joins, &str),
+    joins: Joins,
     attached: &[::network::Endpoint],
     files_of: &ContainerId,
 ) -> Result<Spawn, Failed> {
@@ -245,7 +233,6 @@ fn make_spawn(
         mounts: &mounts,
         files: [&paths[0], &paths[1], &paths[2]],
         joins,
-        shm,
         devices: &devices,
         hostname,
         cgroup: &cgroup,
@@ -315,6 +302,7 @@ pub(crate) fn filter_of(shared: &Shared, record: &Record, caps: &[String]) -> Re
 
 /// The user's mounts with their host paths; missing sources of `-v` are made.
 fn resolve_mounts(shared: &Shared, record: &Record) -> Result<Vec<ResolvedMount>> {
+    super::mounts::check_conflicts(&record.host_config.mounts)?;
     record.mounts.iter().map(|mount| resolve_mount(shared, mount, record.id.as_str())).collect()
 }
 
@@ -350,6 +338,10 @@ pub(crate) fn resolve_mount(shared: &Shared, mount: &MountRecord, user: &str) ->
             }
             whole
         }
+        "image" => {
+            resolved.read_only_non_recursive = true;
+            image_mount(shared, mount)?
+        }
         _ => {
             let source = Path::new(&point.source);
             if !source.exists() {
@@ -367,6 +359,22 @@ pub(crate) fn resolve_mount(shared: &Shared, mount: &MountRecord, user: &str) ->
         }
     };
     Ok(resolved)
+}
+
+/// The files of an image, which is there as long as the container is: that has a lease on it.
+fn image_mount(shared: &Shared, mount: &MountRecord) -> Result<Mount> {
+    let Some(top) = &mount.image_layer else {
+        return Err(Error::invalid(format!("image {} has no files to mount", mount.point.name)));
+    };
+    let mut all = shared.store.snapshots().mounts(top.as_str())?;
+    let (Some(mut whole), true) = (all.pop(), all.is_empty()) else {
+        return Err(Error::internal(format!("image {} is not one mount", mount.point.name)));
+    };
+    whole.destination.clone_from(&mount.point.destination);
+    if !mount.subpath.is_empty() {
+        whole.options.push(format!("{}{}", runtime::SUBPATH, mount.subpath));
+    }
+    Ok(whole)
 }
 
 /// Tells in Docker's words why a path in a volume cannot be mounted. That it stays inside is not known from this, since

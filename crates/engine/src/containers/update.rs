@@ -31,11 +31,12 @@ pub(crate) fn apply(
     let warnings = validate::resources(&mut want, host, true)?;
     validate::restart_policy(&request.restart_policy)?;
     let have = &mut record.host_config.resources;
-    if want.nano_cpus > 0 && (have.cpu_period > 0 || have.cpu_quota > 0) {
-        return Err(refuse(
-            "Conflicting options: Nano CPUs cannot be updated as CPU Period/Quota has already been set"
-                .to_owned(),
-        ));
+    for (is_set, what) in [(have.cpu_period > 0, "CPU Period"), (have.cpu_quota > 0, "CPU Quota")] {
+        if want.nano_cpus > 0 && is_set {
+            return Err(refuse(format!(
+                "Conflicting options: Nano CPUs cannot be updated as {what} has already been set"
+            )));
+        }
     }
     if (want.cpu_period > 0 || want.cpu_quota > 0) && have.nano_cpus > 0 {
         let what = if want.cpu_period > 0 { "CPU Period" } else { "CPU Quota" };
@@ -43,12 +44,7 @@ pub(crate) fn apply(
             "Conflicting options: {what} cannot be updated as NanoCPUs has already been set"
         )));
     }
-    if want.memory > 0
-        && want.memory_swap == 0
-        && have.memory_swap != -1
-        && want.memory > have.memory_swap
-        && have.memory_swap > 0
-    {
+    if want.memory > 0 && want.memory_swap == 0 && have.memory_swap != -1 && want.memory > have.memory_swap {
         return Err(refuse(
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
                 .to_owned(),
@@ -77,6 +73,8 @@ fn take_over(have: &mut Resources, want: &Resources) {
     number(&mut have.nano_cpus, want.nano_cpus);
     number(&mut have.cpu_period, want.cpu_period);
     number(&mut have.cpu_quota, want.cpu_quota);
+    number(&mut have.cpu_realtime_period, want.cpu_realtime_period);
+    number(&mut have.cpu_realtime_runtime, want.cpu_realtime_runtime);
     number(&mut have.memory, want.memory);
     number(&mut have.memory_swap, want.memory_swap);
     number(&mut have.memory_reservation, want.memory_reservation);
@@ -89,8 +87,8 @@ fn take_over(have: &mut Resources, want: &Resources) {
     if !want.cpuset_mems.is_empty() {
         have.cpuset_mems.clone_from(&want.cpuset_mems);
     }
-    if want.pids_limit.is_some() {
-        have.pids_limit = want.pids_limit;
+    if let Some(limit) = want.pids_limit {
+        have.pids_limit = Some(limit.max(0));
     }
     if want.blkio_weight_device.is_some() {
         have.blkio_weight_device.clone_from(&want.blkio_weight_device);

@@ -1,6 +1,8 @@
 //! Checks of a create or update request, in Docker's words and order (moby `daemon/container.go`, `daemon_unix.go`,
 //! `runconfig`). Pure: facts about the host come as a value.
 
+use std::net::IpAddr;
+
 use types::config::{Config, HealthConfig, HostConfig, Resources, RestartPolicy};
 use types::{Error, Result};
 
@@ -24,6 +26,10 @@ pub(crate) struct Host {
     pub(crate) swap: bool,
     /// Block I/O weights exist (a scheduler that has them).
     pub(crate) blkio_weight: bool,
+    /// The same for single devices.
+    pub(crate) blkio_weight_device: bool,
+    /// Real-time scheduling has limits (cgroup v1, `CONFIG_RT_GROUP_SCHED`).
+    pub(crate) cpu_realtime: bool,
 }
 
 fn bad<T>(text: impl Into<String>) -> Result<T> {
@@ -114,13 +120,8 @@ fn health(check: &HealthConfig) -> Result<()> {
     if check.retries < 0 {
         return bad("Retries in Healthcheck cannot be negative");
     }
-    match check.test.as_deref() {
-        None | Some([]) => Ok(()),
-        Some([kind, ..]) if matches!(kind.as_str(), "NONE" | "CMD" | "CMD-SHELL") => Ok(()),
-        Some([kind, ..]) => {
-            bad(format!("Unknown healthcheck type '{kind}' (expected 'CMD', 'CMD-SHELL' or 'NONE')"))
-        }
-    }
+    // A kind of test that nobody knows is no error, as with Docker: there are just no checks then.
+    Ok(())
 }
 
 fn host_config_common(host: &HostConfig) -> Result<()> {
@@ -131,13 +132,11 @@ fn host_config_common(host: &HostConfig) -> Result<()> {
         mounts::parse_mount(mount)?;
     }
     for extra in host.extra_hosts.iter().flatten() {
-        let want = network::HostsFile {
-            extra_hosts: std::slice::from_ref(extra),
-            host_gateway: Some(std::net::Ipv4Addr::LOCALHOST.into()),
-            ..network::HostsFile::default()
-        };
-        network::hosts_file(&want)
-            .map_err(|_| Error::invalid(format!("bad format for add-host: {extra:?}")))?;
+        match extra.split_once(':') {
+            None | Some(("", _)) => return bad(format!("bad format for add-host: {extra:?}")),
+            Some((_, address)) if address == "host-gateway" || address.parse::<IpAddr>().is_ok() => {}
+            Some((_, address)) => return bad(format!("invalid IP address in add-host: {address:?}")),
+        }
     }
     network::port_requests(&Config::default(), host)?;
     restart_policy(&host.restart_policy)?;
@@ -158,7 +157,7 @@ fn host_config_common(host: &HostConfig) -> Result<()> {
 pub(crate) fn restart_policy(policy: &RestartPolicy) -> Result<()> {
     let count = policy.maximum_retry_count;
     match policy.name.as_str() {
-        "always" | "unless-stopped" | "no" if count != 0 => {
+        "always" | "unless-stopped" | "no" | "" if count != 0 => {
             let tail = if count < 0 { " and cannot be negative" } else { "" };
             bad(format!(
                 "invalid restart policy: maximum retry count can only be used with 'on-failure'{tail}"
@@ -187,8 +186,26 @@ pub(crate) fn resources(want: &mut Resources, host: &Host, update: bool) -> Resu
     if want.blkio_weight > 0 && !(10..=1000).contains(&want.blkio_weight) {
         return bad("Range of blkio weight is from 10 to 1000");
     }
-    if want.io_maximum_bandwidth != 0 || want.io_maximum_iops != 0 {
-        return bad("Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps");
+    if want.blkio_weight_device.as_ref().is_some_and(|list| !list.is_empty()) && !host.blkio_weight_device {
+        warnings.push(
+            "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded."
+                .to_owned(),
+        );
+        want.blkio_weight_device = Some(Vec::new());
+    }
+    if !update {
+        for (wrong, what) in [
+            (want.io_maximum_bandwidth != 0, "QoS maximum bandwidth"),
+            (want.io_maximum_iops != 0, "QoS maximum IOPs"),
+        ] {
+            if wrong {
+                return bad(format!("invalid option: {what} configuration is not supported on linux"));
+            }
+        }
+        if want.cpu_percent != 0 {
+            warnings.push("linux does not support CPU percent. Percent discarded.".to_owned());
+            want.cpu_percent = 0;
+        }
     }
     if want.pids_limit.is_some_and(|limit| limit <= 0) && !update {
         want.pids_limit = None;
@@ -233,10 +250,8 @@ fn memory(want: &mut Resources, host: &Host, update: bool, warnings: &mut Vec<St
     if want.memory > 0 && want.memory_reservation > 0 && want.memory < want.memory_reservation {
         return bad("Minimum memory limit can not be less than memory reservation limit, see usage");
     }
-    // The kernel has no such limit any more; an update that asks for one is let pass, as by Docker.
-    if want.kernel_memory != 0 && !update {
-        return bad("kernel memory limit is not supported by this kernel");
-    }
+    // The kernel has no such limit any more: passed over, as by Docker.
+    want.kernel_memory = 0;
     if host.is_v2 {
         if want.oom_kill_disable == Some(true) {
             warnings
@@ -268,7 +283,7 @@ fn cpu(want: &Resources, host: &Host) -> Result<()> {
         ));
     }
     if want.cpu_shares < 0 {
-        return bad("shares: invalid argument");
+        return bad(format!("invalid CPU shares ({}): value must be a positive integer", want.cpu_shares));
     }
     if want.cpu_period != 0 && !(1000..=1_000_000).contains(&want.cpu_period) {
         return bad("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
@@ -276,7 +291,7 @@ fn cpu(want: &Resources, host: &Host) -> Result<()> {
     if want.cpu_quota > 0 && want.cpu_quota < 1000 {
         return bad("CPU cfs quota can not be less than 1ms (i.e. 1000)");
     }
-    if want.cpu_realtime_period != 0 || want.cpu_realtime_runtime != 0 {
+    if (want.cpu_realtime_period != 0 || want.cpu_realtime_runtime != 0) && !host.cpu_realtime {
         return bad("Your kernel does not support CPU real-time scheduler");
     }
     for (text, there, what, things) in [
@@ -315,7 +330,10 @@ fn ranges(numbers: &[u32]) -> String {
 pub(crate) fn parse_set(text: &str) -> Option<Vec<u32>> {
     const LARGEST: u32 = 8192;
     let mut numbers = Vec::new();
-    for part in text.trim().split(',').filter(|p| !p.is_empty()) {
+    if text.is_empty() {
+        return Some(numbers);
+    }
+    for part in text.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
         if first > last || last > LARGEST {
@@ -380,7 +398,16 @@ mod tests {
     use super::*;
 
     fn host(is_v2: bool) -> Host {
-        Host { cpus: 2, cpu_set: vec![0, 1], mem_set: vec![0], is_v2, swap: true, blkio_weight: true }
+        Host {
+            cpus: 2,
+            cpu_set: vec![0, 1],
+            mem_set: vec![0],
+            is_v2,
+            swap: true,
+            blkio_weight: true,
+            blkio_weight_device: true,
+            cpu_realtime: false,
+        }
     }
 
     fn check(config: &str, host_config: &str) -> String {

@@ -34,8 +34,8 @@ pub struct ContainerDetails {
     pub args: Vec<String>,
     /// Where it is in its life.
     pub state: StateDetails,
-    /// Image id (the digest of its config).
-    pub image_id: Digest,
+    /// Image id (the digest of its config); `None` without an image.
+    pub image_id: Option<Digest>,
     /// Host path of `/etc/resolv.conf`; empty before the first start.
     pub resolv_conf_path: String,
     /// Host path of `/etc/hostname`; empty before the first start.
@@ -119,11 +119,11 @@ pub struct HealthResult {
 /// One thing mounted into a container.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MountPoint {
-    /// `bind`, `volume`, `tmpfs`.
+    /// `bind`, `volume`, `tmpfs`, `image`.
     pub kind: String,
-    /// Volume name; empty otherwise.
+    /// Volume name, or an image as the user named it; empty otherwise.
     pub name: String,
-    /// Host path; empty for tmpfs.
+    /// Host path; empty for tmpfs and images.
     pub source: String,
     /// Container path.
     pub destination: String,
@@ -187,8 +187,8 @@ pub struct ContainerListing {
     pub name: String,
     /// The reference the user gave.
     pub image: String,
-    /// Image id.
-    pub image_id: Digest,
+    /// Image id; `None` without an image.
+    pub image_id: Option<Digest>,
     /// Path and arguments as one line (`sh -c 'echo out; exit 3'`).
     pub command: String,
     /// Seconds since 1970.

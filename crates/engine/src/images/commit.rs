@@ -11,8 +11,8 @@ use super::{Images, Shared};
 pub(crate) struct Commit {
     /// Whose snapshot.
     pub(crate) container: ContainerId,
-    /// The image it was made from.
-    pub(crate) parent: Digest,
+    /// The image it was made from, if any.
+    pub(crate) parent: Option<Digest>,
     /// Defaults for containers of the new image.
     pub(crate) config: Config,
     /// The container's command, for the history.
@@ -45,15 +45,17 @@ impl Shared {
         let hold = self.store.hold();
         let store: &Store = &self.store;
         // The image itself may have been removed by force while the container stayed.
-        let parent = store.images().get(&commit.parent)?.ok_or_else(|| {
-            Error::not_found(format!("could not find image \"{}\": image not found", commit.parent))
-        })?;
-        let mut layers = parent.layers.clone();
-        let added = added_layer(store, &hold, commit, parent.top())?;
+        let find = |id: &Digest| {
+            let gone = || Error::not_found(format!("could not find image \"{id}\": image not found"));
+            store.images().get(id)?.ok_or_else(gone)
+        };
+        let parent = commit.parent.as_ref().map(find).transpose()?;
+        let mut layers = parent.as_ref().map(|parent| parent.layers.clone()).unwrap_or_default();
+        let added = added_layer(store, &hold, commit, parent.as_ref().and_then(ImageRecord::top))?;
         let is_empty = added.is_none();
         layers.extend(added);
         let created = crate::Timestamp::now().rfc3339();
-        let config = document(&parent, commit, &layers, &created, is_empty)?;
+        let config = document(parent.as_ref(), commit, &layers, &created, is_empty)?;
         let id = store.content().put(&config)?.digest;
         hold.pin(Resource::Blob(id.clone()));
         let name = commit.reference.clone().map(ImageRef::with_default_tag);
@@ -64,7 +66,7 @@ impl Shared {
             size: layers.iter().map(|layer| layer.bytes).sum(),
             layers,
             created,
-            parent: Some(parent.id.clone()),
+            parent: commit.parent.clone(),
             added_at: String::new(),
             names: name.iter().cloned().collect(),
         };
@@ -110,13 +112,13 @@ fn added_layer(
 }
 
 fn document(
-    parent: &ImageRecord,
+    parent: Option<&ImageRecord>,
     commit: &Commit,
     layers: &[LayerRecord],
     created: &str,
     is_empty: bool,
 ) -> Result<Vec<u8>> {
-    let base = parent.parsed()?;
+    let base = parent.map(ImageRecord::parsed).transpose()?.unwrap_or_default();
     let host = Platform::host();
     let mut history = base.history;
     history.push(History {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use linux::cgroup::{Version, hierarchies};
 use linux::fs::{make_dirs_in_root, open_in_root};
-use linux::mount::{FdPath, MountAttr, attr, set_attr};
+use linux::mount::{FdPath, set_attr};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountFlags;
 use types::spec::Mount;
@@ -80,10 +80,7 @@ fn hybrid(
             let _ = rustix::fs::symlinkat(directory, &top, controller);
         }
     }
-    if options.set.contains(MountFlags::RDONLY) {
-        let change = MountAttr { set: attr::RDONLY, ..MountAttr::default() };
-        set_attr(top.as_fd(), false, &change).doing(what)?;
-    }
+    // As with runc and crun, `ro` is about the hierarchies: the tmpfs on which they lie stays writable.
     Ok(())
 }
 

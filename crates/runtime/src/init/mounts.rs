@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use linux::fs::{PROC_SUPER_MAGIC, is_on, make_dirs_in_root, make_file_in_root, open_in_root};
 use linux::mount::{FdPath, MountAttr, attach, clone_tree, propagation, set_attr};
+use linux::namespace;
+use linux::process::flags;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use types::spec::{Linux, Mount};
@@ -62,6 +64,9 @@ fn explain(what: &str, error: &std::io::Error) -> Error {
 
 /// A mount of a file system of its own.
 fn fresh(root: BorrowedFd<'_>, mount: &Mount, options: &Options) -> std::io::Result<()> {
+    if let Some(path) = &options.subpath {
+        return part(root, mount, options, path);
+    }
     let target = make_dirs_in_root(root, Path::new(&mount.destination), DIR_MODE)?;
     if matches!(mount.kind.as_str(), "proc" | "sysfs") {
         must_be_plain(root, mount, target.as_fd())?;
@@ -78,8 +83,35 @@ fn fresh(root: BorrowedFd<'_>, mount: &Mount, options: &Options) -> std::io::Res
     if options.copy_up {
         return copy_up(root, mount, options, &data);
     }
-    let source = if mount.source.is_empty() { mount.kind.as_str() } else { mount.source.as_str() };
-    mount_at(source, target.as_fd(), &mount.kind, options.set, &data)
+    mount_at(source_of(mount), target.as_fd(), &mount.kind, options.set, &data)
+}
+
+/// A directory or file of a file system of its own. That is mounted whole for a moment, on the root, where nobody is yet.
+fn part(root: BorrowedFd<'_>, mount: &Mount, options: &Options, path: &str) -> std::io::Result<()> {
+    let place = rustix::fs::readlink(FdPath::of(root).as_str(), Vec::new())?;
+    mount_at(source_of(mount), root, &mount.kind, options.set, &options.data.join(","))?;
+    let copied = || {
+        let top = rustix::fs::open(&place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let part = open_in_root(top.as_fd(), Path::new(path), OFlags::PATH, Mode::empty())?;
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&part)?.st_mode);
+        Ok::<_, std::io::Error>((linux::mount::clone_tree(part.as_fd(), false)?, kind))
+    };
+    let copied = copied();
+    rustix::mount::unmount(&place, rustix::mount::UnmountFlags::DETACH)?;
+    let (tree, kind) = copied?;
+    let destination = Path::new(&mount.destination);
+    let target = if kind == FileType::Directory {
+        make_dirs_in_root(root, destination, DIR_MODE)?
+    } else {
+        make_file_in_root(root, destination, Mode::from_raw_mode(0o755))?
+    };
+    must_not_cover_proc(mount, target.as_fd(), None)?;
+    attach(tree.as_fd(), target.as_fd())
+}
+
+/// What `mount` shows as the source.
+fn source_of(mount: &Mount) -> &str {
+    if mount.source.is_empty() { &mount.kind } else { &mount.source }
 }
 
 /// `mount(2)` on a descriptor.
@@ -311,10 +343,13 @@ pub(crate) fn prepare_sources(
     let one = |mount: &Mount| -> Result<Option<OwnedFd>, Error> {
         let options = Options::parse(&mount.kind, &mount.options)?;
         let mapped = crate::idmap::wanted(mount, &options);
+        let what = || format!("mount {:?} at {:?}", mount.source, mount.destination);
+        if let Some(pid) = options.process.filter(|_| options.bind) {
+            return mount_of_process(pid, &mount.source).map(Some).doing(what);
+        }
         if !options.bind || options.remount || !(all || mapped) {
             return Ok(None);
         }
-        let what = || format!("mount {:?} at {:?}", mount.source, mount.destination);
         let source = rustix::fs::open(
             Path::new(&mount.source).as_os_str().as_bytes(),
             OFlags::PATH | OFlags::CLOEXEC,
@@ -330,6 +365,19 @@ pub(crate) fn prepare_sources(
         Ok(Some(tree))
     };
     mounts.iter().map(one).collect()
+}
+
+/// A detached copy of what a process has mounted at `path`. Only from within its mount namespace can that be copied.
+fn mount_of_process(pid: i32, path: &str) -> std::io::Result<OwnedFd> {
+    let own = namespace::open(Path::new("/proc/self/ns/mnt"))?;
+    let theirs = namespace::open(Path::new(&format!("/proc/{pid}/ns/mnt")))?;
+    namespace::join(theirs.as_fd(), flags::NEWNS)?;
+    let tree = linux::mount::clone_path(path);
+    // Whoever cannot go back must not go on.
+    namespace::join(own.as_fd(), flags::NEWNS)?;
+    let tree = tree?;
+    leave_peers(&tree, false)?;
+    Ok(tree)
 }
 
 /// `MS_PRIVATE` and so on for the word of the configuration.

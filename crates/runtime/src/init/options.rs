@@ -28,12 +28,16 @@ pub(crate) struct Options {
     pub(crate) idmap: Option<bool>,
     /// Change a mount that is there.
     pub(crate) remount: bool,
-    /// Bind what is there below the source, from wherever links in it lead without leaving it ([`SUBPATH`]).
+    /// Show what is there below the source, from wherever links in it lead without leaving it ([`SUBPATH`]).
     pub(crate) subpath: Option<String>,
+    /// Bind what this process has at the source, in its own mount namespace ([`PROCESS`]).
+    pub(crate) process: Option<i32>,
 }
 
-/// An option of ours: `x-` marks what is not for the kernel (mount(8)).
+/// Options of ours: `x-` marks what is not for the kernel (mount(8)).
 pub const SUBPATH: &str = "x-wharf.subpath=";
+/// A process id follows.
+pub const PROCESS: &str = "x-wharf.process=";
 
 impl Default for Options {
     fn default() -> Self {
@@ -49,6 +53,7 @@ impl Default for Options {
             idmap: None,
             remount: false,
             subpath: None,
+            process: None,
         }
     }
 }
@@ -209,9 +214,13 @@ impl Options {
                 "tmpcopyup" => options.copy_up = true,
                 "idmap" => options.idmap = Some(false),
                 "ridmap" => options.idmap = Some(true),
-                other => match other.strip_prefix(SUBPATH) {
-                    Some(path) => options.subpath = Some(path.to_owned()),
-                    None => options.add(other),
+                other => match (other.strip_prefix(SUBPATH), other.strip_prefix(PROCESS)) {
+                    (Some(path), _) => options.subpath = Some(path.to_owned()),
+                    (_, Some(pid)) => {
+                        let invalid = |_| Error::Invalid(format!("mount option {other}: not a process id"));
+                        options.process = Some(pid.parse().map_err(invalid)?);
+                    }
+                    (None, None) => options.add(other),
                 },
             }
         }

@@ -81,6 +81,8 @@ pub(crate) fn resources(
         shares: positive_u(want.cpu_shares),
         quota,
         period,
+        realtime_runtime: (want.cpu_realtime_runtime != 0).then_some(want.cpu_realtime_runtime),
+        realtime_period: positive_u(want.cpu_realtime_period),
         cpus: want.cpuset_cpus.clone(),
         mems: want.cpuset_mems.clone(),
         ..Cpu::default()

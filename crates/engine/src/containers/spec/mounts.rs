@@ -1,7 +1,7 @@
 //! What is mounted where.
 
-use types::Mount;
 use types::config::HostConfig;
+use types::{Error, Mount, Result};
 
 use super::{INIT_TARGET, Input, ResolvedMount};
 use crate::containers::mounts::clean;
@@ -16,7 +16,7 @@ fn standard(kind: &str, source: &str, destination: &str, options: &[&str]) -> Mo
     }
 }
 
-fn standard_mounts(host: &HostConfig, shm: &str) -> Vec<Mount> {
+fn standard_mounts(host: &HostConfig, ipc: Option<i32>) -> Vec<Mount> {
     let shm_size = format!("size={}", host.shm_size);
     let mut all = vec![
         standard("proc", "proc", "/proc", &["nosuid", "noexec", "nodev"]),
@@ -31,14 +31,11 @@ fn standard_mounts(host: &HostConfig, shm: &str) -> Vec<Mount> {
         standard("cgroup", "cgroup", "/sys/fs/cgroup", &["ro", "nosuid", "noexec", "nodev"]),
         standard("mqueue", "mqueue", "/dev/mqueue", &["nosuid", "noexec", "nodev"]),
     ];
-    match (shm, host.ipc_mode.as_str()) {
-        (source, _) if !source.is_empty() => {
-            all.push(standard(
-                "bind",
-                source,
-                "/dev/shm",
-                &["bind", "nosuid", "noexec", "nodev", "rprivate"],
-            ));
+    match (ipc, host.ipc_mode.as_str()) {
+        (Some(pid), _) => {
+            let of_process = format!("{}{pid}", runtime::PROCESS);
+            let options = ["bind", "nosuid", "noexec", "nodev", "rprivate", &of_process];
+            all.push(standard("bind", "/dev/shm", "/dev/shm", &options));
         }
         (_, "host") => all.push(standard("bind", "/dev/shm", "/dev/shm", &["rbind", "rprivate"])),
         (_, "none") => {}
@@ -54,11 +51,13 @@ fn standard_mounts(host: &HostConfig, shm: &str) -> Vec<Mount> {
     all
 }
 
-pub(super) fn all_mounts(input: &Input<'_>, init: bool) -> Vec<Mount> {
+pub(super) fn all_mounts(input: &Input<'_>, init: bool, writable_cgroups: bool) -> Result<Vec<Mount>> {
     let host = &input.record.host_config;
     let mut user: Vec<Mount> =
-        host.tmpfs.iter().map(|(target, options)| tmpfs(&clean(target), options)).collect();
-    user.extend(input.mounts.iter().map(user_mount));
+        host.tmpfs.iter().map(|(target, options)| tmpfs(&clean(target), options)).collect::<Result<_>>()?;
+    for mount in input.mounts {
+        user.push(user_mount(mount)?);
+    }
     for (source, target) in input.files.into_iter().zip(["/etc/resolv.conf", "/etc/hostname", "/etc/hosts"]) {
         if !source.is_empty() && !user.iter().any(|m| m.destination == target) {
             let mut options = vec!["rbind", "rprivate"];
@@ -76,12 +75,12 @@ pub(super) fn all_mounts(input: &Input<'_>, init: bool) -> Vec<Mount> {
     user.sort_by_key(|mount| mount.destination.matches('/').count());
     let taken = |target: &str| user.iter().any(|m| m.destination == target);
     let has_dev = taken("/dev");
-    let mut all: Vec<Mount> = standard_mounts(host, input.shm)
+    let mut all: Vec<Mount> = standard_mounts(host, input.joins.ipc)
         .into_iter()
         .filter(|m| !(taken(&m.destination) || (has_dev && m.destination.starts_with("/dev/"))))
         .collect();
     for mount in &mut all {
-        if host.privileged && (mount.destination == "/sys" || mount.kind == "cgroup") {
+        if (host.privileged && mount.destination == "/sys") || (writable_cgroups && mount.kind == "cgroup") {
             mount.options.retain(|o| o != "ro");
         } else if host.readonly_rootfs
             && !matches!(
@@ -94,7 +93,7 @@ pub(super) fn all_mounts(input: &Input<'_>, init: bool) -> Vec<Mount> {
         }
     }
     all.append(&mut user);
-    all
+    Ok(all)
 }
 
 /// The same mount in the words of `config.json`.
@@ -108,33 +107,56 @@ pub(super) fn in_spec(mount: Mount) -> types::spec::Mount {
     }
 }
 
-/// `--tmpfs`: Docker's defaults, overridden by the user's words.
-fn tmpfs(target: &str, options: &str) -> Mount {
-    let mut words: Vec<String> = ["noexec", "nosuid", "nodev", "rprivate"].map(str::to_owned).to_vec();
-    for word in options.split(',').filter(|w| !w.is_empty()) {
-        let opposite = match word {
-            "exec" => "noexec",
-            "suid" => "nosuid",
-            "dev" => "nodev",
-            "rw" => "ro",
-            "ro" => "rw",
-            _ => "",
-        };
+/// `--tmpfs`: Docker's defaults, overridden by the user's words. That a wrong one is a 500 is Docker's.
+fn tmpfs(target: &str, options: &str) -> Result<Mount> {
+    let own = options.split(',').filter(|_| !options.is_empty());
+    let mut words: Vec<&str> = Vec::new();
+    let mut subjects: Vec<&str> = Vec::new();
+    // From the end: of two words about one thing the last one counts.
+    for word in TMPFS_DEFAULTS.into_iter().chain(own).rev().filter(|word| *word != "defaults") {
         let key = word.split('=').next().unwrap_or(word);
-        words.retain(|w| w != opposite && w.split('=').next() != Some(key));
-        words.push(word.to_owned());
+        let subject =
+            tmpfs_subject(word).ok_or_else(|| Error::internal(format!("invalid tmpfs option {key:?}")))?;
+        if !subjects.contains(&subject) {
+            subjects.push(subject);
+            words.push(word);
+        }
     }
-    Mount {
+    Ok(Mount {
         kind: "tmpfs".to_owned(),
         source: "tmpfs".to_owned(),
         destination: target.to_owned(),
-        options: words,
+        options: words.into_iter().rev().map(str::to_owned).collect(),
+    })
+}
+
+const TMPFS_DEFAULTS: [&str; 4] = ["noexec", "nosuid", "nodev", "rprivate"];
+
+/// What a word of a tmpfs is about; `None` for one that has no meaning there (moby `mount.MergeTmpfsOptions`).
+fn tmpfs_subject(word: &str) -> Option<&str> {
+    if let Some((key, _)) = word.split_once('=') {
+        let known = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
+        return known.contains(&key).then_some(key);
+    }
+    match word {
+        "ro" | "rw" => Some("ro"),
+        "bind" | "rbind" => Some("bind"),
+        "sync" | "async" => Some("sync"),
+        "dirsync" | "remount" => Some(word),
+        "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" | "unbindable" | "runbindable" => {
+            Some("propagation")
+        }
+        _ => {
+            let bare = word.strip_prefix("no").unwrap_or(word);
+            let known = ["suid", "dev", "exec", "mand", "atime", "diratime", "relatime", "strictatime"];
+            known.contains(&bare).then_some(bare)
+        }
     }
 }
 
 /// One of the user's mounts in the words of `config.json`.
-pub(crate) fn mount_of(resolved: &ResolvedMount) -> types::spec::Mount {
-    in_spec(user_mount(resolved))
+pub(crate) fn mount_of(resolved: &ResolvedMount) -> Result<types::spec::Mount> {
+    Ok(in_spec(user_mount(resolved)?))
 }
 
 /// A file of ours on one of the container.
@@ -142,7 +164,7 @@ pub(crate) fn bind_file(source: &str, target: &str) -> types::spec::Mount {
     in_spec(standard("bind", source, target, &["rbind", "rprivate"]))
 }
 
-fn user_mount(resolved: &ResolvedMount) -> Mount {
+fn user_mount(resolved: &ResolvedMount) -> Result<Mount> {
     if resolved.mount.kind == "tmpfs" && resolved.mount.source == "tmpfs" {
         return tmpfs(&resolved.mount.destination, &resolved.mount.options.join(","));
     }
@@ -154,7 +176,7 @@ fn user_mount(resolved: &ResolvedMount) -> Mount {
     if !resolved.propagation.is_empty() {
         mount.options.push(resolved.propagation.clone());
     }
-    mount
+    Ok(mount)
 }
 
 /// Shared and slave mounts need a root that is not private.

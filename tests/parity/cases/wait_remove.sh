@@ -7,7 +7,7 @@ t docker wait
 t docker rm wr1 wr2
 sh_t 'docker run -d --rm --name wr1 busybox sh -c "sleep 1; exit 6" >/dev/null; docker wait wr1; sleep 0.3; docker inspect wr1 2>&1'
 sh_t 'docker create --name wr1 busybox true >/dev/null; docker wait wr1 & sleep 0.5; docker start wr1; wait $!; echo code $?'
-sh_t 'docker rm wr1; docker run -d --name wr1 busybox sleep 100 >/dev/null; docker wait wr1 & sleep 0.3; docker rm -f wr1; wait $!; echo code $?'
+sh_t 'docker rm -f wr1; docker run -d --name wr1 busybox sleep 100 >/dev/null; docker wait wr1 & sleep 0.3; docker rm -f wr1; wait $!; echo code $?'
 t docker run --rm --name wr1 busybox sh -c 'exit 42'
 t docker ps -a --filter name=wr --format '{{.Names}}'
 t docker run -d --name wr1 -v /data busybox sleep 100

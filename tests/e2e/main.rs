@@ -33,6 +33,7 @@ mod push;
 mod raw;
 mod registry;
 mod registry_server;
+mod reload;
 mod sdk;
 mod streams;
 mod sweep;

@@ -24,7 +24,8 @@ impl Filters {
             serde_json::from_str(json).map_err(|e| Error::invalid("invalid filter").with_source(e))?;
         let flatten = |values| match values {
             Values::List(list) => list,
-            Values::Set(set) => set.into_iter().filter(|(_, on)| *on).map(|(value, _)| value).collect(),
+            // The old form: that a value is there counts, not whether it says true.
+            Values::Set(set) => set.into_keys().collect(),
         };
         Ok(Self(read.unwrap_or_default().into_iter().map(|(name, values)| (name, flatten(values))).collect()))
     }
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn both_json_forms_are_read() {
-        for json in [r#"{"label":["a=b"]}"#, r#"{"label":{"a=b":true,"c":false}}"#] {
+        for json in [r#"{"label":["a=b"]}"#, r#"{"label":{"a=b":false}}"#] {
             assert_eq!(Filters::parse(json).unwrap(), Filters::from_pairs([("label", "a=b")]), "{json}");
         }
         assert!(Filters::parse("").unwrap().is_empty());

@@ -8,7 +8,7 @@ use types::Result;
 
 use crate::containers::Parts;
 use crate::images::ImageSettings;
-use crate::{Containers, Events, Images, Networks, Settings, System, Volumes, blocking};
+use crate::{Containers, Events, Images, Networks, Reloadable, Settings, System, Volumes, blocking};
 
 /// The open domain: one handle for each part. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ impl Engine {
                 let store = Arc::new(open_store(&settings)?);
                 let networks = Networks::open(&store, &settings, events.clone())?;
                 let volumes = Volumes::new(store.clone(), events.clone(), &settings.exec_root);
-                let images = Images::new(store.clone(), events.clone(), image_settings(&settings));
+                let images = Images::new(store.clone(), events.clone(), image_settings(&settings.live.now()));
                 let containers = Containers::new(Parts {
                     settings: settings.clone(),
                     store: store.clone(),
@@ -58,6 +58,12 @@ impl Engine {
         Ok(opened)
     }
 
+    /// Takes over settings that can change while the daemon runs. What is under way goes on with those it began with.
+    pub fn reload(&self, next: Reloadable) {
+        self.images.reload(image_settings(&next));
+        self.system.reload(next);
+    }
+
     /// An orderly stop: stops containers (unless `live-restore` is set) within the shutdown timeout.
     pub async fn shutdown(&self) {
         if !self.system.keeps_containers() {
@@ -72,14 +78,14 @@ fn open_store(settings: &Settings) -> Result<Store> {
     Ok(Store::open_with(&settings.data_root, &options)?)
 }
 
-fn image_settings(settings: &Settings) -> ImageSettings {
+fn image_settings(live: &Reloadable) -> ImageSettings {
     ImageSettings {
         registry: registry::Options {
-            mirrors: settings.registry_mirrors.clone(),
-            insecure: settings.insecure_registries.clone(),
-            attempts: settings.max_download_attempts,
+            mirrors: live.registry_mirrors.clone(),
+            insecure: live.insecure_registries.clone(),
+            attempts: live.max_download_attempts,
             ..registry::Options::default()
         },
-        concurrent_downloads: settings.max_concurrent_downloads,
+        concurrent_downloads: live.max_concurrent_downloads,
     }
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 pub use network::PublishPolicy;
 use types::config::{LogConfig, Ulimit};
 
+use crate::live::Live;
+
 /// A base subnet, and the prefix length of the networks that it is cut into.
 pub type AddressPool = (ipnet::IpNet, u8);
 
@@ -20,12 +22,6 @@ pub struct Settings {
     pub storage_driver: String,
     /// Default log driver and options (`log-driver`, `log-opts`).
     pub log: LogConfig,
-    /// Default `/dev/shm` size in bytes.
-    pub shm_size_bytes: i64,
-    /// Default cgroup namespace mode; empty: `private` on cgroup v2, `host` on v1.
-    pub cgroupns_mode: String,
-    /// Default IPC mode.
-    pub ipc_mode: String,
     /// Cgroup under which containers live, relative to each hierarchy (`cgroup-parent`).
     pub cgroup_parent: String,
     /// Cgroups are units of systemd's, and `cgroup_parent` is a slice (`exec-opts`: `native.cgroupdriver`).
@@ -40,32 +36,18 @@ pub struct Settings {
     pub seccomp_profile: String,
     /// `no-new-privileges` for every container.
     pub no_new_privileges: bool,
-    /// Seconds until containers are killed at shutdown (`shutdown-timeout`).
-    pub shutdown_timeout_s: u64,
-    /// Leave containers running at shutdown. Ours always survive a crash; this is about an orderly stop.
-    pub live_restore: bool,
     /// Default name servers.
     pub dns: Vec<String>,
     /// Default resolver options.
     pub dns_options: Vec<String>,
     /// Default search domains.
     pub dns_search: Vec<String>,
-    /// Labels of the daemon.
-    pub labels: Vec<String>,
-    /// Debug mode, for `info`.
-    pub debug: bool,
     /// Experimental features, for `info`.
     pub experimental: bool,
     /// The default bridge.
     pub bridge: BridgeSettings,
-    /// Registries reached without TLS or with any certificate.
-    pub insecure_registries: Vec<String>,
-    /// Mirrors of Docker Hub.
-    pub registry_mirrors: Vec<String>,
-    /// Layers of one pull that are fetched at once.
-    pub max_concurrent_downloads: usize,
-    /// Attempts to fetch one layer.
-    pub max_download_attempts: u32,
+    /// What changes while the daemon runs.
+    pub live: Live,
     /// Version of this build.
     pub version: String,
     /// Commit of this build.
@@ -147,9 +129,6 @@ impl Default for Settings {
             exec_root: "/run/wharf".into(),
             storage_driver: String::new(),
             log: LogConfig { driver: "json-file".to_owned(), config: None },
-            shm_size_bytes: 64 << 20,
-            cgroupns_mode: String::new(),
-            ipc_mode: "private".to_owned(),
             cgroup_parent: "/docker".to_owned(),
             systemd_cgroup: false,
             ulimits: BTreeMap::new(),
@@ -157,19 +136,12 @@ impl Default for Settings {
             init_path: std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()),
             seccomp_profile: String::new(),
             no_new_privileges: false,
-            shutdown_timeout_s: 15,
-            live_restore: false,
             dns: Vec::new(),
             dns_options: Vec::new(),
             dns_search: Vec::new(),
-            labels: Vec::new(),
-            debug: false,
             experimental: false,
             bridge: BridgeSettings::default(),
-            insecure_registries: Vec::new(),
-            registry_mirrors: Vec::new(),
-            max_concurrent_downloads: 3,
-            max_download_attempts: 5,
+            live: Live::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             git_commit: String::new(),
             build_time: String::new(),

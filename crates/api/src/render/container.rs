@@ -35,7 +35,7 @@ pub(crate) fn inspect(of: ContainerDetails, version: ApiVersion) -> body::Contai
         image_manifest_descriptor: None,
         mount_label: String::new(),
         process_label: String::new(),
-        app_armor_profile: String::new(),
+        app_armor_profile: of.apparmor_profile,
         exec_ids: Some(exec_ids).filter(|ids| !ids.is_empty()),
         host_config: of.host_config,
         graph_driver: body::GraphDriver {

@@ -180,11 +180,14 @@ fn registry_config(of: &Info) -> body::RegistryConfig {
     let more = cidrs.into_iter().map(String::as_str).filter(|cidr| !loopback.contains(cidr));
     let mut index_configs: BTreeMap<_, _> =
         names.into_iter().map(|name| index(name, false, Vec::new())).collect();
-    index_configs.extend([index("docker.io", true, of.registry_mirrors.clone())]);
+    // Docker shows them as the base of paths.
+    let mirrors: Vec<String> =
+        of.registry_mirrors.iter().map(|mirror| format!("{}/", mirror.trim_end_matches('/'))).collect();
+    index_configs.extend([index("docker.io", true, mirrors.clone())]);
     body::RegistryConfig {
         index_configs,
         insecure_registry_cidrs: loopback.into_iter().chain(more).map(str::to_owned).collect(),
-        mirrors: Some(of.registry_mirrors.clone()).filter(|mirrors| !mirrors.is_empty()),
+        mirrors: Some(mirrors).filter(|mirrors| !mirrors.is_empty()),
     }
 }
 

@@ -52,6 +52,11 @@ impl Containers {
             hosts_path: file("hosts"),
             log_path,
             restart_count: record.restart_count,
+            apparmor_profile: super::security::parse(
+                record.host_config.security_opt.as_deref().unwrap_or_default(),
+            )
+            .map(|options| options.apparmor)
+            .unwrap_or_default(),
             exec_ids: self.0.execs.of(id),
             config: record.config.clone(),
             host_config: HostConfig {

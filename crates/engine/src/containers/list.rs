@@ -204,9 +204,9 @@ impl Chosen {
             publish: ports("publish")?,
             expose: ports("expose")?,
             // One that is no expression matches nothing.
-            names: filters
-                .has("name")
-                .then(|| filters.get("name").iter().filter_map(|text| Regex::new(text).ok()).collect()),
+            names: Some(filters.get("name"))
+                .filter(|names| !names.is_empty())
+                .map(|names| names.iter().filter_map(|text| Regex::new(text).ok()).collect()),
             networks: filters.get("network").iter().map(|wanted| network_name(containers, wanted)).collect(),
             is_task: if filters.has("is-task") { Some(filters.boolean("is-task", false)?) } else { None },
         })

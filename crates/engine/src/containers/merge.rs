@@ -111,13 +111,13 @@ pub(crate) fn with_defaults(host: &mut HostConfig, settings: &Settings, is_v2: b
         limits.oom_kill_disable = Some(false);
     }
     if host.shm_size == 0 {
-        host.shm_size = settings.shm_size_bytes;
+        host.shm_size = settings.live.now().shm_size_bytes;
     }
     if host.ipc_mode.is_empty() {
-        host.ipc_mode.clone_from(&settings.ipc_mode);
+        host.ipc_mode.clone_from(&settings.live.now().ipc_mode);
     }
     if host.cgroupns_mode.is_empty() {
-        host.cgroupns_mode = match settings.cgroupns_mode.as_str() {
+        host.cgroupns_mode = match settings.live.now().cgroupns_mode.as_str() {
             "" if is_v2 => "private",
             "" => "host",
             mode if mode == "private" && host.privileged && !is_v2 => "host",

@@ -188,7 +188,7 @@ impl Containers {
     /// Stops what runs, within the shutdown timeout; used when the daemon goes down in an orderly way.
     pub(crate) async fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
-        let limit = std::time::Duration::from_secs(self.0.settings.shutdown_timeout_s);
+        let limit = std::time::Duration::from_secs(self.0.settings.live.now().shutdown_timeout_s);
         let mut stopping = tokio::task::JoinSet::new();
         for handle in self.handles() {
             let this = self.clone();

@@ -36,6 +36,8 @@ pub struct ContainerDetails {
     pub state: StateDetails,
     /// Image id (the digest of its config); `None` without an image.
     pub image_id: Option<Digest>,
+    /// The AppArmor profile that the user named; empty is the default.
+    pub apparmor_profile: String,
     /// Host path of `/etc/resolv.conf`; empty before the first start.
     pub resolv_conf_path: String,
     /// Host path of `/etc/hostname`; empty before the first start.

@@ -15,7 +15,8 @@ const AHEAD_MAX: usize = 16;
 /// What is being fetched or unpacked at the moment.
 #[derive(Debug)]
 pub(super) struct Downloads {
-    slots: Semaphore,
+    /// A std mutex: held for a clone only.
+    slots: Mutex<Arc<Semaphore>>,
     /// See [`AHEAD_MAX`].
     ahead: Arc<Semaphore>,
     /// By blob digest, or by chain id for unpacking. Dead entries are dropped whenever a new one comes.
@@ -32,7 +33,21 @@ struct Turn {
 impl Downloads {
     pub(super) fn new(concurrent: usize) -> Self {
         let ahead = Arc::new(Semaphore::new(AHEAD_MAX));
-        Self { slots: Semaphore::new(concurrent.max(1)), ahead, turns: Mutex::default() }
+        Self {
+            slots: Mutex::new(Arc::new(Semaphore::new(concurrent.max(1)))),
+            ahead,
+            turns: Mutex::default(),
+        }
+    }
+
+    /// Another bound, for downloads that begin from now on.
+    pub(super) fn allow(&self, concurrent: usize) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        *slots = Arc::new(Semaphore::new(concurrent.max(1)));
+    }
+
+    fn slots(&self) -> Arc<Semaphore> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Fetches a blob into the store. `report` also hears of the progress of somebody else's download of it. When that
@@ -56,7 +71,8 @@ impl Downloads {
             }
         };
         // Never closed, so this cannot fail.
-        let _slot = self.slots.acquire().await;
+        let slots = self.slots();
+        let _slot = slots.acquire().await;
         repository
             .fetch_blob(store, descriptor, |step| {
                 turn.step.send_replace(step);
@@ -67,7 +83,7 @@ impl Downloads {
 
     /// Whether a new download would have to wait.
     pub(super) fn is_full(&self) -> bool {
-        self.slots.available_permits() == 0
+        self.slots().available_permits() == 0
     }
 
     /// The right to unpack a layer before the one below it is there.

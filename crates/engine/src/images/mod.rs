@@ -33,7 +33,7 @@ mod tests;
 mod view;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use store::{ImageRecord, Store};
 use types::{ContainerId, Digest, Error, Platform, Result};
@@ -61,9 +61,9 @@ pub struct Images(Arc<Shared>);
 
 struct Shared {
     store: Arc<Store>,
-    client: registry::Client,
+    /// A std lock: held for a clone only.
+    client: RwLock<registry::Client>,
     events: Events,
-    settings: ImageSettings,
     downloads: Downloads,
     /// Running containers and the image of each. A std mutex: never held across an await or a system call.
     running: Mutex<HashMap<ContainerId, Digest>>,
@@ -86,7 +86,7 @@ impl Default for ImageSettings {
 
 impl std::fmt::Debug for Images {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Images").field("settings", &self.0.settings).finish_non_exhaustive()
+        f.debug_struct("Images").finish_non_exhaustive()
     }
 }
 
@@ -95,7 +95,15 @@ impl Images {
     pub fn new(store: Arc<Store>, events: Events, settings: ImageSettings) -> Self {
         let client = registry::Client::new(settings.registry.clone());
         let downloads = Downloads::new(settings.concurrent_downloads);
-        Self(Arc::new(Shared { store, client, events, settings, downloads, running: Mutex::default() }))
+        let client = RwLock::new(client);
+        Self(Arc::new(Shared { store, client, events, downloads, running: Mutex::default() }))
+    }
+
+    /// Other settings, for what begins from now on.
+    pub(crate) fn reload(&self, settings: ImageSettings) {
+        self.0.downloads.allow(settings.concurrent_downloads);
+        *self.0.client.write().unwrap_or_else(PoisonError::into_inner) =
+            registry::Client::new(settings.registry);
     }
 
     /// Containers say here which image they run from, and that they stopped (`None`): a running container forbids the
@@ -158,6 +166,11 @@ impl Images {
 }
 
 impl Shared {
+    /// How registries are reached now.
+    fn client(&self) -> registry::Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What a user means, with Docker's words if there is no such image.
     fn find(&self, text: &str) -> Result<ImageRecord> {
         names::check(text)?;

@@ -26,7 +26,7 @@ impl Images {
 
 async fn pull(shared: Arc<Shared>, request: PullRequest, report: Reporter) -> Result<()> {
     let PullRequest { reference, all_tags, platform, credentials } = request;
-    let repository = shared.client.repository(&reference, credentials);
+    let repository = shared.client().repository(&reference, credentials);
     let platform = platform.unwrap_or_else(Platform::host);
     let references = if all_tags {
         let tags = repository.tags().await.map_err(|error| translate(error, &reference))?;

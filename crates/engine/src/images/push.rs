@@ -68,7 +68,7 @@ async fn push(images: Images, request: PushRequest, report: Reporter) -> Result<
     report.say(Progress::message("", format!("The push refers to repository [{shown}]"))).await;
     let wanted = reference.clone();
     let tagged = images.blocking(move |shared| shared.tagged(&wanted)).await?;
-    let repository = images.0.client.repository(&reference, credentials);
+    let repository = images.0.client().repository(&reference, credentials);
     let pusher = repository.pusher().await.map_err(super::pull::blob_error)?;
     for (name, id) in tagged {
         let pushed = push_tag(&images, &pusher, &report, &name, id).await;

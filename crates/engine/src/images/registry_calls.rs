@@ -33,7 +33,7 @@ impl Images {
         };
         let reference: ImageRef =
             name.parse().map_err(|error| Error::invalid(format!("registry {server:?}: {error}")))?;
-        let repository = self.0.client.repository(&reference, credentials);
+        let repository = self.0.client().repository(&reference, credentials);
         match repository.check_credentials().await {
             Ok(()) => Ok(String::new()),
             Err(error) => {
@@ -54,7 +54,7 @@ impl Images {
     /// What a registry has under a name.
     pub async fn distribution(&self, name: &str, credentials: Credentials) -> Result<Distribution> {
         let reference = names::parse(name)?.with_default_tag();
-        let repository = self.0.client.repository(&reference, credentials);
+        let repository = self.0.client().repository(&reference, credentials);
         let target = match (reference.digest(), reference.tag()) {
             (Some(digest), _) => Target::Digest(digest.clone()),
             (None, tag) => Target::Tag(tag.unwrap_or("latest").to_owned()),

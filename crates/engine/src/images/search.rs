@@ -31,7 +31,7 @@ impl Images {
         };
         let (domain, term) = split(term)?;
         let limit = usize::try_from(limit).unwrap_or(0);
-        let found = self.0.client.search(domain, term, limit, &credentials).await.map_err(|error| {
+        let found = self.0.client().search(domain, term, limit, &credentials).await.map_err(|error| {
             let message = match &error {
                 registry::Error::Status(status) => format!("Unexpected status code {}", status.as_u16()),
                 other => other.to_string(),

@@ -48,7 +48,15 @@ impl System {
     }
 
     pub(crate) fn keeps_containers(&self) -> bool {
-        self.settings.live_restore
+        self.settings.live.now().live_restore
+    }
+
+    /// Takes over what can change, and tells so.
+    pub(crate) fn reload(&self, next: crate::Reloadable) {
+        let mut attributes = next.attributes();
+        attributes.insert("name".to_owned(), self.containers.host().hostname.clone());
+        self.settings.live.replace(next);
+        self.events.publish("daemon", "reload", &self.id, attributes);
     }
 
     /// `GET /info`.
@@ -59,6 +67,7 @@ impl System {
 
     fn read_info(&self) -> Result<Info> {
         let (settings, host) = (&self.settings, self.containers.host());
+        let live = settings.live.now();
         let states = self.containers.states();
         let count = |wanted: &[Status]| states.iter().filter(|status| wanted.contains(status)).count();
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -83,7 +92,7 @@ impl System {
                 if settings.seccomp_profile.is_empty() { "builtin" } else { &settings.seccomp_profile };
             security_options.push(format!("name=seccomp,profile={profile}"));
         }
-        if is_v2 || settings.cgroupns_mode == "private" {
+        if is_v2 || live.cgroupns_mode == "private" {
             security_options.push("name=cgroupns".to_owned());
         }
         if settings.no_new_privileges {
@@ -122,7 +131,7 @@ impl System {
             cpu_set: has("cpuset"),
             pids_limit: has("pids"),
             ipv4_forwarding,
-            debug: settings.debug,
+            debug: live.debug,
             n_fd: std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
             oom_kill_disable: !is_v2 && memory,
             n_goroutines: std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count),
@@ -142,17 +151,17 @@ impl System {
             https_proxy: proxy("HTTPS_PROXY"),
             no_proxy: proxy("NO_PROXY"),
             name: host.hostname.clone(),
-            labels: settings.labels.clone(),
+            labels: live.labels.clone(),
             experimental: settings.experimental,
             server_version: settings.version.clone(),
             runtimes: words(&["io.containerd.runc.v2", "runc"]),
             default_runtime: "runc".to_owned(),
-            live_restore: settings.live_restore,
+            live_restore: live.live_restore,
             init_binary: "docker-init".to_owned(),
             security_options,
             warnings,
-            insecure_registries: settings.insecure_registries.clone(),
-            registry_mirrors: settings.registry_mirrors.clone(),
+            insecure_registries: live.insecure_registries.clone(),
+            registry_mirrors: live.registry_mirrors.clone(),
         })
     }
 

@@ -143,7 +143,7 @@ async fn serve(
         tokio::select! {
             ended = &mut serving => return ended.context("the server died"),
             word = signals.next() => match word {
-                Word::Reload => reload(&flags, &level),
+                Word::Reload => reload(&flags, &level, &engine),
                 Word::Stop => break,
             },
         }
@@ -183,12 +183,15 @@ fn listen(config: &DaemonConfig) -> anyhow::Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-/// SIGHUP: reads the file again and takes over what can change while running.
-fn reload(flags: &Values, level: &logging::Level) {
+/// SIGHUP: reads the file again and takes over what can change while running; as with dockerd, the rest is passed over
+/// until the next start.
+fn reload(flags: &Values, level: &logging::Level, engine: &Engine) {
     let outcome = with_file(flags).and_then(|values| {
         values.check_supported()?;
-        settings::build(&values)?;
-        level.set(&values)
+        let next = settings::build(&values)?.settings.live.now();
+        level.set(&values)?;
+        engine.reload((*next).clone());
+        Ok(())
     });
     match outcome {
         Ok(()) => tracing::info!("configuration reloaded"),

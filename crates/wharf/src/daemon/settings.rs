@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use engine::Settings;
+use engine::{Live, Reloadable, Settings};
 use serde_json::Value;
 use types::config::{LogConfig, Ulimit};
 
@@ -45,12 +45,6 @@ pub(crate) fn build(values: &Values) -> Result<DaemonConfig, ConfigError> {
     let systemd_cgroup = is_systemd_cgroup(&values.list("exec-opts"))?;
     let settings = Settings {
         log: log_config(values)?,
-        shm_size_bytes: size(values, "default-shm-size", defaults.shm_size_bytes)?,
-        cgroupns_mode: one_of(values, "default-cgroupns-mode", &["host", "private"])?,
-        ipc_mode: match one_of(values, "default-ipc-mode", &["private", "shareable"])? {
-            mode if mode.is_empty() => defaults.ipc_mode.clone(),
-            mode => mode,
-        },
         cgroup_parent: cgroup_parent(values, systemd_cgroup, &defaults)?,
         systemd_cgroup,
         ulimits: ulimits(values)?,
@@ -61,26 +55,13 @@ pub(crate) fn build(values: &Values) -> Result<DaemonConfig, ConfigError> {
             Some(profile) => profile.to_owned(),
         },
         no_new_privileges: values.flag("no-new-privileges").unwrap_or(false),
-        shutdown_timeout_s: u64::try_from(values.number("shutdown-timeout").unwrap_or(15))
-            .unwrap_or(u64::MAX),
-        // Docker kills what runs when its daemon stops, unless told otherwise. Ours is a restartable index.
-        live_restore: values.flag("live-restore").unwrap_or(true),
         dns: values.list("dns"),
         dns_options: values.list("dns-opts"),
         dns_search: values.list("dns-search"),
-        labels: labels(values)?,
-        debug: values.flag("debug").unwrap_or(false),
         experimental: values.flag("experimental").unwrap_or(false),
         bridge: networks::build(values, &defaults.bridge)?,
-        insecure_registries: values.list("insecure-registries"),
-        registry_mirrors: values.list("registry-mirrors"),
         storage_driver: values.text("storage-driver").unwrap_or_default().to_owned(),
-        max_concurrent_downloads: at_least_one(
-            values,
-            "max-concurrent-downloads",
-            defaults.max_concurrent_downloads,
-        )?,
-        max_download_attempts: at_least_one(values, "max-download-attempts", defaults.max_download_attempts)?,
+        live: Live::new(reloadable(values)?),
         data_root,
         exec_root: exec_root.clone(),
         ..defaults
@@ -91,6 +72,33 @@ pub(crate) fn build(values: &Values) -> Result<DaemonConfig, ConfigError> {
         tls: tls::files(values),
         pidfile: path("pidfile", &exec_root.join("wharf.pid")),
         settings,
+    })
+}
+
+/// What can change while the daemon runs.
+pub(crate) fn reloadable(values: &Values) -> Result<Reloadable, ConfigError> {
+    let defaults = Reloadable::default();
+    Ok(Reloadable {
+        shm_size_bytes: size(values, "default-shm-size", defaults.shm_size_bytes)?,
+        cgroupns_mode: one_of(values, "default-cgroupns-mode", &["host", "private"])?,
+        ipc_mode: match one_of(values, "default-ipc-mode", &["private", "shareable"])? {
+            mode if mode.is_empty() => defaults.ipc_mode,
+            mode => mode,
+        },
+        shutdown_timeout_s: u64::try_from(values.number("shutdown-timeout").unwrap_or(15))
+            .unwrap_or(u64::MAX),
+        // Docker kills what runs when its daemon stops, unless told otherwise. Ours is a restartable index.
+        live_restore: values.flag("live-restore").unwrap_or(true),
+        labels: labels(values)?,
+        debug: values.flag("debug").unwrap_or(false),
+        insecure_registries: values.list("insecure-registries"),
+        registry_mirrors: values.list("registry-mirrors"),
+        max_concurrent_downloads: at_least_one(
+            values,
+            "max-concurrent-downloads",
+            defaults.max_concurrent_downloads,
+        )?,
+        max_download_attempts: at_least_one(values, "max-download-attempts", defaults.max_download_attempts)?,
     })
 }
 
@@ -261,7 +269,7 @@ mod tests {
         assert_eq!(config.pidfile, Path::new("/run/wharf/wharf.pid"));
         assert_eq!(config.settings.data_root, Path::new("/var/lib/wharf"));
         assert_eq!(config.settings.log.driver, "json-file");
-        assert!(config.settings.live_restore && config.settings.bridge.icc);
+        assert!(config.settings.live.now().live_restore && config.settings.bridge.icc);
     }
 
     #[test]
@@ -273,9 +281,9 @@ mod tests {
         .unwrap();
         assert_eq!(config.hosts, [DEFAULT_HOST, "tcp://127.0.0.1:99"]);
         assert_eq!(config.pidfile, Path::new("/x/wharf.pid"));
-        assert_eq!(config.settings.shm_size_bytes, 128 << 20);
+        assert_eq!(config.settings.live.now().shm_size_bytes, 128 << 20);
         assert_eq!(config.settings.ulimits["nofile"].hard, 6);
-        assert!(!config.settings.bridge.icc && !config.settings.live_restore);
+        assert!(!config.settings.bridge.icc && !config.settings.live.now().live_restore);
         assert_eq!(config.settings.log.config.unwrap()["max-size"], "1m");
     }
 

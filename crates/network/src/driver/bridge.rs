@@ -165,7 +165,9 @@ impl NetworkDriver for BridgeDriver {
     }
 
     fn host_interface(&self, endpoint_id: &str) -> String {
-        format!("{VETH_PREFIX}{}", endpoint_id.get(..VETH_DIGITS).unwrap_or(endpoint_id))
+        // No `veth0...`: who looks for an `eth0` on the host must not find this.
+        let digits = endpoint_id.trim_start_matches('0');
+        format!("{VETH_PREFIX}{}", digits.get(..VETH_DIGITS).unwrap_or(digits))
     }
 }
 

@@ -68,6 +68,20 @@ if [ "$1" = test ] && [ ! -e target/tools/engines/done ]; then
   (cd target/tools/engines && apt-get download -q containerd docker.io >/dev/null && for package in *.deb; do dpkg-deb -x "$package" .; done && rm ./*.deb)
   touch target/tools/engines/done
 fi
+# Podman likewise, with the libraries and helpers that are not installed.
+if [ "$1" = test ] && [ ! -e target/tools/podman/done ] && ! command -v podman >/dev/null; then
+  echo "installing: podman (into target/tools/podman)"
+  update
+  rm -rf target/tools/podman; mkdir -p target/tools/podman
+  wanted=$(apt-get install -s -q --no-install-recommends podman 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p')
+  # shellcheck disable=SC2086 # a list
+  if [ -n "$wanted" ] && (cd target/tools/podman && apt-get download -q $wanted >/dev/null); then
+    (cd target/tools/podman && for package in *.deb; do dpkg-deb -x "$package" .; done && rm ./*.deb)
+  else
+    echo "podman is not to be had: its test will be skipped"
+  fi
+  touch target/tools/podman/done
+fi
 
 if [ "$1" = test ]; then
   if ! command -v cargo-deny >/dev/null; then

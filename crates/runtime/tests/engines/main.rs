@@ -1,5 +1,5 @@
 //! Engines that others wrote, with this runtime in the place of their own, wherever they are: run, exec, stats, update, pause,
-//! kill, remove. `scripts/needs.sh test` unpacks containerd and dockerd into target/tools/engines; Podman is used if installed.
+//! kill, remove. `scripts/needs.sh test` unpacks containerd, dockerd and Podman into target/tools.
 
 #![allow(clippy::unwrap_used)] // Tests; clippy sees only functions marked as such.
 

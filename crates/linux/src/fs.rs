@@ -54,52 +54,77 @@ pub fn open_beneath(dir: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode)
 
 /// The directory at `path` within `root` (an `O_PATH` descriptor), made with its missing parents.
 ///
-/// Symbolic links that exist are followed within the root; the names that are missing are made one by one below the
-/// descriptor reached so far, so that a link swapped in meanwhile cannot lead outside.
+/// Symbolic links are followed within the root, also those to what is not there yet; the names that are missing are made one by
+/// one below the descriptor reached so far, so that a link swapped in meanwhile cannot lead outside.
 pub fn make_dirs_in_root(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> io::Result<OwnedFd> {
+    make_dirs(root, path, mode, LINKS_MAX)
+}
+
+fn make_dirs(root: BorrowedFd<'_>, path: &Path, mode: Mode, links: u32) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     match open_in_root(root, path, flags, Mode::empty()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
     let (mut dir, missing) = deepest_existing(root, path)?;
-    for name in missing {
-        match rustix::fs::mkdirat(&dir, &name, mode) {
+    let mut here: PathBuf = path.components().take(path.components().count() - missing.len()).collect();
+    for (index, name) in missing.iter().enumerate() {
+        match rustix::fs::mkdirat(&dir, name, mode) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        dir = openat2(
-            dir.as_fd(),
-            &name,
-            flags,
-            Mode::empty(),
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
-        )?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        dir = match openat2(dir.as_fd(), name, flags, Mode::empty(), resolve) {
+            Err(error) if is_link(&error) && links > 0 => {
+                let target = here.join(read_link(dir.as_fd(), name)?);
+                let rest = missing.iter().skip(index + 1);
+                return make_dirs(root, &rest.fold(target, |path, name| path.join(name)), mode, links - 1);
+            }
+            other => other?,
+        };
+        here.push(name);
     }
     Ok(dir)
 }
 
+/// How many links that lead to nothing yet are followed, as the kernel counts.
+const LINKS_MAX: u32 = 40;
+
+fn is_link(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
+}
+
+fn read_link(dir: BorrowedFd<'_>, name: &Path) -> io::Result<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    let target = rustix::fs::readlinkat(dir, name, Vec::new())?;
+    Ok(std::ffi::OsString::from_vec(target.into_bytes()).into())
+}
+
 /// The file at `path` within `root` (an `O_PATH` descriptor), made empty with its missing parents if it is not there.
 pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> io::Result<OwnedFd> {
+    make_file(root, path, mode, LINKS_MAX)
+}
+
+fn make_file(root: BorrowedFd<'_>, path: &Path, mode: Mode, links: u32) -> io::Result<OwnedFd> {
     match open_in_root(root, path, OFlags::PATH, Mode::empty()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let parent =
-        make_dirs_in_root(root, path.parent().unwrap_or(Path::new("/")), Mode::from_raw_mode(0o755))?;
+    let name = Path::new(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+    let above = path.parent().unwrap_or(Path::new("/"));
+    let parent = make_dirs(root, above, Mode::from_raw_mode(0o755), links)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
     match rustix::fs::openat(&parent, name, flags, mode) {
         Ok(_) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    openat2(
-        parent.as_fd(),
-        Path::new(name),
-        OFlags::PATH,
-        Mode::empty(),
-        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
-    )
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    match openat2(parent.as_fd(), name, OFlags::PATH, Mode::empty(), resolve) {
+        Err(error) if is_link(&error) && links > 0 => {
+            make_file(root, &above.join(read_link(parent.as_fd(), name)?), mode, links - 1)
+        }
+        other => other,
+    }
 }
 
 /// The deepest directory of `path` that exists, and the names below it that do not. `..` among the missing names is

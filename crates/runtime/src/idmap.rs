@@ -2,12 +2,12 @@
 //! of a user namespace, made by the creator, who has the privilege for it on the host's file systems.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use linux::mount::{MountAttr, attr, set_attr};
 use linux::namespace;
 use linux::process::{self, Fork, flags};
-use types::spec::{IdMapping, Linux, Mount};
+use types::spec::{IdMapping, Linux, Mount, Namespace, NamespaceKind};
 
 use crate::create::end;
 use crate::error::{Context, Error};
@@ -16,14 +16,27 @@ use crate::limits;
 
 /// Whether the owners of a mount's files are to be mapped.
 pub(crate) fn wanted(mount: &Mount, options: &Options) -> bool {
-    options.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty()
+    options.idmap.is_some() || has_maps(mount)
+}
+
+fn has_maps(mount: &Mount) -> bool {
+    !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty()
 }
 
 /// Maps the owners of `tree`, a detached mount: by the mount's own maps, or by those of the container's user namespace.
 pub(crate) fn apply(tree: &OwnedFd, mount: &Mount, options: &Options, linux: &Linux) -> Result<(), Error> {
     let what = || format!("map ids of mount {:?} at {:?}", mount.source, mount.destination);
-    let (uids, gids) = maps(mount, linux)?;
-    let namespace = user_namespace(uids, gids)?;
+    let own = |namespace: &&Namespace| namespace.kind == NamespaceKind::User && !namespace.path.is_empty();
+    let joined =
+        linux.namespaces.iter().find(own).filter(|_| !has_maps(mount) && linux.uid_mappings.is_empty());
+    let namespace = match joined {
+        // The maps are those of the namespace that the container joins.
+        Some(joined) => namespace::open(Path::new(&joined.path)).doing(|| format!("open {}", joined.path))?,
+        None => {
+            let (uids, gids) = maps(mount, linux)?;
+            user_namespace(uids, gids)?
+        }
+    };
     let change = MountAttr {
         set: attr::IDMAP,
         // The number is only used by the call, during which the descriptor is open.

@@ -34,12 +34,24 @@ fn missing_directories_and_files_are_made() {
 }
 
 #[test]
-fn a_dangling_link_is_an_error_and_makes_nothing_outside() {
+fn what_a_dangling_link_leads_to_is_made_inside_the_root() {
     let (outer, root) = dirs();
-    symlink("/../../nowhere", outer.path().join("root/dangling")).unwrap();
-    assert!(make_dirs_in_root(root.as_fd(), Path::new("dangling/sub"), Mode::from_raw_mode(0o755)).is_err());
-    assert!(make_file_in_root(root.as_fd(), Path::new("dangling"), Mode::from_raw_mode(0o644)).is_err());
-    assert!(!outer.path().join("nowhere").exists() && !outer.path().join("root/nowhere").exists());
+    let inside = |path: &str| outer.path().join("root").join(path);
+    symlink("/../../nowhere", inside("dangling")).unwrap();
+    make_dirs_in_root(root.as_fd(), Path::new("dangling/sub"), Mode::from_raw_mode(0o755)).unwrap();
+    assert!(!outer.path().join("nowhere").exists() && inside("nowhere/sub").is_dir());
+
+    std::fs::create_dir(inside("etc")).unwrap();
+    symlink("../tmp/foo", inside("etc/a")).unwrap();
+    symlink("hosts", inside("etc/b")).unwrap();
+    for (path, made) in [("/etc/a/hosts", "tmp/foo/hosts"), ("etc/b", "etc/hosts")] {
+        make_file_in_root(root.as_fd(), Path::new(path), Mode::from_raw_mode(0o644)).unwrap();
+        assert!(inside(made).is_file(), "{path}");
+    }
+
+    symlink("circle", inside("circle")).unwrap();
+    assert!(make_dirs_in_root(root.as_fd(), Path::new("circle/x"), Mode::from_raw_mode(0o755)).is_err());
+    assert!(make_file_in_root(root.as_fd(), Path::new("circle"), Mode::from_raw_mode(0o644)).is_err());
 }
 
 #[test]

@@ -67,15 +67,17 @@ fn fresh(root: BorrowedFd<'_>, mount: &Mount, options: &Options) -> std::io::Res
     if let Some(path) = &options.subpath {
         return part(root, mount, options, path);
     }
-    let target = make_dirs_in_root(root, Path::new(&mount.destination), DIR_MODE)?;
+    let destination = Path::new(&mount.destination);
+    let was_there = open_in_root(root, destination, OFlags::PATH, Mode::empty()).is_ok();
+    let target = make_dirs_in_root(root, destination, DIR_MODE)?;
     if matches!(mount.kind.as_str(), "proc" | "sysfs") {
         must_be_plain(root, mount, target.as_fd())?;
     } else {
         must_not_cover_proc(mount, target.as_fd(), None)?;
     }
     let mut data = options.data.join(",");
-    if mount.kind == "tmpfs" && !options.data.iter().any(|option| option.starts_with("mode=")) {
-        // The directory it covers decides, as other runtimes do.
+    if mount.kind == "tmpfs" && was_there && !options.data.iter().any(|option| option.starts_with("mode=")) {
+        // The directory that it covers decides, as in other runtimes; for a new one the kernel does (1777).
         let mode = rustix::fs::fstat(&target)?.st_mode & 0o7777;
         let comma = if data.is_empty() { "" } else { "," };
         data = format!("{data}{comma}mode={mode:o}");

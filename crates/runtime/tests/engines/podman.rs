@@ -43,9 +43,11 @@ impl Podman<'_> {
         std::fs::create_dir_all(home.join(".config/containers")).unwrap();
         let policy = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
         std::fs::write(home.join(".config/containers/policy.json"), policy).unwrap();
-        let conmon = format!("[engine]\nconmon_path = [{:?}, \"/usr/bin/conmon\"]\n", at.join("usr/bin/conmon"));
+        let conmon =
+            format!("[engine]\nconmon_path = [{:?}, \"/usr/bin/conmon\"]\n", at.join("usr/bin/conmon"));
         std::fs::write(home.join("containers.conf"), conmon).unwrap();
-        let libraries = ["usr/lib", "lib"].map(|dir| at.join(dir).join("x86_64-linux-gnu").display().to_string());
+        let libraries =
+            ["usr/lib", "lib"].map(|dir| at.join(dir).join("x86_64-linux-gnu").display().to_string());
         command.env("LD_LIBRARY_PATH", libraries.join(":"));
         command.env("CONTAINERS_CONF", home.join("containers.conf")).env("HOME", home);
     }

@@ -20,6 +20,8 @@ mod credentials;
 mod download;
 mod endpoint;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod manifest;
 mod push;
 mod repository;

@@ -265,7 +265,7 @@ impl Repository {
 }
 
 /// The query of the next page in `</v2/x/tags/list?last=b&n=2>; rel="next"` (RFC 8288).
-fn next_query(link: &str) -> Option<String> {
+pub(crate) fn next_query(link: &str) -> Option<String> {
     let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     let (_, query) = target.split_once('?')?;
     (parameters.contains("rel=\"next\"") || parameters.contains("rel=next")).then(|| query.to_owned())

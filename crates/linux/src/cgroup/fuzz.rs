@@ -20,7 +20,7 @@ pub fn resources(resources: &Resources) {
     if let Some(memory) = &resources.memory {
         let _swap = convert::swap_limit(memory.swap.unwrap_or(0), memory.limit.unwrap_or(0));
     }
-    if let Some(shares) = resources.cpu.as_ref().and_then(|cpu| cpu.shares) {
+    if let Some(shares) = resources.cpu.as_ref().and_then(|cpu| cpu.shares).filter(|shares| *shares != 0) {
         assert!((1..=10_000).contains(&convert::cpu_weight(shares)));
     }
     if let Some(weight) = resources.block_io.as_ref().and_then(|block_io| block_io.weight) {

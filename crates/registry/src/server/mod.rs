@@ -22,6 +22,8 @@ mod config;
 mod content;
 mod digest;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod http;
 mod layout;
 mod manifest;

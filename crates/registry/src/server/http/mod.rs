@@ -2,7 +2,7 @@
 
 mod blobs;
 pub(crate) mod body;
-mod conditions;
+pub(crate) mod conditions;
 mod connection;
 mod discovery;
 mod listen;

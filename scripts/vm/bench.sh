@@ -15,6 +15,7 @@ os.chdir("/tests/bundle")
 subprocess.run(["/usr/local/bin/wharf", "runtime", "spec"], check=True)
 spec = json.load(open("config.json"))
 spec["process"].update(terminal=False, args=["/bin/true"])
+spec["ociVersion"] = "1.0.2"  # the crun of Debian 12 knows no later one
 json.dump(spec, open("config.json", "w"))
 runtimes = {"wharf": ["/usr/local/bin/wharf", "runtime"], "crun": ["crun"], "runc": ["runc"]}
 runtimes = {name: words for name, words in runtimes.items() if shutil.which(words[0])}

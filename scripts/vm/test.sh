@@ -30,7 +30,8 @@ in_process privileged_
 escapes privileged_
 rootless privileged_
 privileged privileged_
-e2e containers::privileged_ privileged_published_ports
+command_line privileged_
+e2e containers::privileged_ privileged_published_ports find_each_other_by_name vlan
 LIST
   kernels=${VM_KERNEL:-stable}
 else

@@ -47,6 +47,8 @@ pub struct Details {
     pub mems: Vec<u16>,
     /// The numbers of v1's `cpuset.*` files by name.
     pub cpuset: BTreeMap<&'static str, i64>,
+    /// Nanoseconds by processor in user mode and in the kernel; v1 only.
+    pub per_cpu_ns: (Vec<u64>, Vec<u64>),
     /// v2 only, where the kernel keeps count.
     pub cpu_pressure: Option<Pressures>,
     /// As [`Details::cpu_pressure`].
@@ -111,6 +113,15 @@ fn v2(directory: &Path) -> Details {
     }
 }
 
+/// User and system columns of `cpuacct.usage_all`, below their title.
+fn per_cpu(text: &str) -> (Vec<u64>, Vec<u64>) {
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().skip(1).map(|number| number.parse::<u64>().ok());
+        Some((numbers.next()??, numbers.next()??))
+    };
+    text.lines().skip(1).filter_map(line).unzip()
+}
+
 fn v1(directories: &BTreeMap<String, PathBuf>) -> Details {
     let find = |controller: &str| {
         let holds = |names: &str| names.split(',').any(|name| name == controller);
@@ -129,6 +140,9 @@ fn v1(directories: &BTreeMap<String, PathBuf>) -> Details {
     if let Some(directory) = find("memory") {
         details.kernel = usage(directory, "memory.kmem");
         details.kernel_tcp = usage(directory, "memory.kmem.tcp");
+    }
+    if let Some(text) = find("cpuacct").and_then(|directory| read(directory, "cpuacct.usage_all").ok()) {
+        details.per_cpu_ns = per_cpu(&text);
     }
     if let Some(directory) = find("hugetlb") {
         let sizes = page_sizes(directory).into_iter();
@@ -218,15 +232,18 @@ mod tests {
             ("memory.kmem.usage_in_bytes", "9\n"),
             ("cpuset.sched_relax_domain_level", "-1\n"),
             ("blkio.io_wait_time_recursive", "8:0 Read 5\nTotal 5\n"),
+            ("cpuacct.usage_all", "cpu user system\n0 7 8\n1 9 10\n"),
         ] {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         let unified = v2(dir.path());
         let page = Usage { limit: u64::MAX, usage: 4096, max: 0, fail_count: 3 };
         assert_eq!((unified.hugetlb, unified.cpus), (BTreeMap::from([("2MB".to_owned(), page)]), vec![1]));
-        let names = ["memory", "cpuset", "blkio"].map(|name| (name.to_owned(), dir.path().to_owned()));
+        let names =
+            ["memory", "cpuset", "blkio", "cpu,cpuacct"].map(|name| (name.to_owned(), dir.path().to_owned()));
         let legacy = v1(&names.into());
         assert_eq!((legacy.kernel.usage, legacy.cpuset["sched_relax_domain_level"]), (9, -1));
+        assert_eq!(legacy.per_cpu_ns, (vec![7, 9], vec![8, 10]));
         assert_eq!(legacy.block_io["io_wait_time_recursive"].len(), 1);
     }
 }

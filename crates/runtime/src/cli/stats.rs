@@ -133,6 +133,8 @@ fn data(stats: &Stats, details: &Details, resctrl: &Value) -> Value {
             "usage": {
                 "total": stats.cpu.total_ns,
                 "percpu": stats.cpu.per_cpu_ns,
+                "percpu_user": details.per_cpu_ns.0,
+                "percpu_kernel": details.per_cpu_ns.1,
                 "kernel": stats.cpu.system_ns,
                 "user": stats.cpu.user_ns,
             },

@@ -27,11 +27,12 @@ libraries_of() {
   done
 }
 # Where busybox has too little of a tool, the host's own with its libraries.
-for tool in setpriv unshare nsenter script tar nft ip ss curl docker-registry apparmor_parser ${VM_TOOLS:-}; do
+for tool in setpriv unshare nsenter script tar nft ip ss curl openssl docker-registry apparmor_parser ${VM_TOOLS:-}; do
   file=$(PATH=$PWD/target/tools/bin:$PATH command -v "$tool") || continue
   cp "$(readlink -f "$file")" "$root/usr/bin/$tool"
   libraries_of "$file"
 done
+[ ! -e /usr/lib/ssl/openssl.cnf ] || { mkdir -p "$root/usr/lib/ssl"; cp -L /usr/lib/ssl/openssl.cnf "$root/usr/lib/ssl/"; }
 # Python as the host's system has it, without what was installed besides.
 if [ -x /usr/bin/python3 ]; then
   library=$(/usr/bin/python3 -Ic 'import sysconfig; print(sysconfig.get_path("stdlib"))')

@@ -16,6 +16,13 @@ use runtime::{CgroupMode, CreateRequest, Error, ExecRequest, Running, Stdio};
 use support::Bundle;
 use types::spec::Process;
 
+/// One test at a time: a process forked while another writes a program into its bundle holds that file open for writing, and
+/// nobody can execute it (`ETXTBSY`).
+fn turn() -> std::sync::MutexGuard<'static, ()> {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// Runs `test` in a forked child; its panic is the test's.
 fn alone(test: impl FnOnce()) {
     match linux::process::fork().unwrap() {
@@ -48,6 +55,7 @@ fn with_output(run: impl FnOnce(Stdio<'_>) -> Result<Running, Error>) -> Result<
 
 #[test]
 fn privileged_mounts_of_the_storage_make_the_root_where_the_host_does_not_see_it() {
+    let _turn = turn();
     let mut bundle = Bundle::new("touch /upper; id -un; id -G; echo $HOME; ls /");
     bundle.spec.root.as_mut().unwrap().path = "merged".into();
     // Borrowed: the bundle is the parent's to remove.
@@ -97,6 +105,7 @@ fn privileged_mounts_of_the_storage_make_the_root_where_the_host_does_not_see_it
 
 #[test]
 fn privileged_a_container_that_is_not_started_goes_away() {
+    let _turn = turn();
     let bundle = Bundle::new("sleep 100");
     let (id, spec, root) = (bundle.id.clone(), bundle.spec.clone(), bundle.path().to_owned());
     alone(|| {
@@ -111,6 +120,7 @@ fn privileged_a_container_that_is_not_started_goes_away() {
 
 #[test]
 fn privileged_exec_gives_output_terminal_and_errors() {
+    let _turn = turn();
     let bundle = Bundle::new("sleep 100");
     let (id, spec, root) = (bundle.id.clone(), bundle.spec.clone(), bundle.path().to_owned());
     alone(|| {
@@ -181,6 +191,7 @@ fn privileged_exec_gives_output_terminal_and_errors() {
 
 #[test]
 fn privileged_errors_of_the_last_step_leave_nothing() {
+    let _turn = turn();
     let mut bundle = Bundle::new("");
     bundle.process().args = vec!["/garbage".into()];
     let file = bundle.rootfs().join("garbage");

@@ -8,6 +8,7 @@ mod archives;
 mod bed;
 mod cli_connections;
 mod cli_copy;
+mod cli_manifest;
 mod cli_search;
 mod container_mounts;
 mod containers;

@@ -20,10 +20,11 @@ fn text(path: &Path) -> String {
 }
 
 /// Our registry on a folder, beside the daemon.
-fn ours(bed: &Bed, root: &Path, port: u16, more: &[&str]) -> Beside {
-    let (binary, root, listen) = (text(&wharf_binary()), text(root), format!("127.0.0.1:{port}"));
-    let words = [&["registry", "serve", "--root", &root, "--listen", &listen], more].concat();
+pub(crate) fn ours(bed: &Bed, root: &Path, listen: &str, more: &[&str]) -> Beside {
+    let (binary, root) = (text(&wharf_binary()), text(root));
+    let words = [&["registry", "serve", "--root", &root, "--listen", listen], more].concat();
     let running = bed.beside(&binary, &words);
+    let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("it has a port");
     wait_for(bed, port);
     running
 }
@@ -49,7 +50,7 @@ fn digest_line(said: &str) -> &str {
 fn privileged_docker_pushes_to_our_registry_and_pulls_from_it() {
     let bed = Bed::new();
     let root = bed.path("our-registry");
-    let running = ours(&bed, &root, 5100, &[]);
+    let running = ours(&bed, &root, "127.0.0.1:5100", &[]);
     let id = bed.docker(&["image", "inspect", "-f", "{{.Id}}", "busybox"]).ok();
     bed.docker(&["tag", "busybox", "127.0.0.1:5100/team/box:1"]).ok();
     let pushed = bed.docker(&["push", "127.0.0.1:5100/team/box:1"]).ok();
@@ -59,7 +60,7 @@ fn privileged_docker_pushes_to_our_registry_and_pulls_from_it() {
     assert_eq!(digest_line(&pushed), digest_line(&again));
     // Killed and started again, it has what it acknowledged.
     drop(running);
-    let _running = ours(&bed, &root, 5100, &[]);
+    let _running = ours(&bed, &root, "127.0.0.1:5100", &[]);
     bed.docker(&["rmi", "127.0.0.1:5100/team/box:1", "busybox"]).ok();
     bed.docker(&["pull", "127.0.0.1:5100/team/box:1"]).ok();
     assert_eq!(bed.docker(&["image", "inspect", "-f", "{{.Id}}", "127.0.0.1:5100/team/box:1"]).ok(), id);
@@ -78,7 +79,7 @@ fn privileged_users_log_in_to_our_registry() {
     admin("user add alice --password-stdin --grant team/**:pull,push", "secret");
     admin("user grant anonymous public/**:pull", "");
     let robot = admin("token create ci --grant team/box:pull --expires 1h", "");
-    let _running = ours(&bed, &root, 5101, &[]);
+    let _running = ours(&bed, &root, "127.0.0.1:5101", &[]);
     let name = "127.0.0.1:5101/team/box:1";
     bed.docker(&["tag", "busybox", name]).ok();
     bed.docker(&["push", name]).fails(1);
@@ -111,7 +112,7 @@ fn privileged_a_folder_moves_from_distribution_to_us_and_back() {
     let old = theirs(&bed, &root, 5102);
     let digest = push(5102, "old");
     drop(old);
-    let new = ours(&bed, &root, 5103, &[]);
+    let new = ours(&bed, &root, "127.0.0.1:5103", &[]);
     let pulled = bed.docker(&["pull", &name(5103, "old")]).ok();
     assert!(pulled.contains(&format!("Digest: {digest}")), "{pulled}");
     assert_eq!(push(5103, "new"), digest);

@@ -13,7 +13,7 @@ use wire::client::{Client, Host};
 use crate::Failure;
 use crate::config::{self, ConfigFile};
 use crate::contexts::{self, Meta, TlsFiles};
-use crate::credentials::Keeper;
+use crate::credentials::{Credential, Keeper};
 use crate::flags::Parsed;
 
 /// Files of a TLS identity by name: `ca.pem`, `cert.pem`, `key.pem`.
@@ -185,13 +185,22 @@ impl Context {
         Ok(self.client()?.host().to_string())
     }
 
-    /// `X-Registry-Auth` for an image: its registry's credentials, or `{}`, in base64.
-    pub(crate) fn registry_auth(&self, image: &ImageRef) -> Result<String, Failure> {
+    /// What is kept for an image's registry, and its key in `config.json`.
+    pub(crate) fn credential<'a>(
+        &self,
+        image: &'a ImageRef,
+    ) -> Result<(&'a str, Option<Credential>), Failure> {
         let domain = image.domain();
         let key = if domain == types::reference::DEFAULT_DOMAIN { HUB_AUTH_KEY } else { domain };
         let keeper = Keeper::new(self.config(), &self.directory(), key);
+        Ok((key, keeper.get().map_err(Failure::new)?))
+    }
+
+    /// `X-Registry-Auth` for an image: its registry's credentials, or `{}`, in base64.
+    pub(crate) fn registry_auth(&self, image: &ImageRef) -> Result<String, Failure> {
         let mut body = json!({});
-        if let Some(known) = keeper.get().map_err(Failure::new)? {
+        let (key, known) = self.credential(image)?;
+        if let Some(known) = known {
             let (user, password, token) = known.parts();
             body["serveraddress"] = json!(key);
             for (name, value) in [("username", user), ("password", password), ("identitytoken", token)] {

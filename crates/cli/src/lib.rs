@@ -25,6 +25,7 @@ mod copy;
 mod credentials;
 mod flags;
 mod format;
+mod manifests;
 mod opts;
 mod plugins;
 mod progress;
@@ -252,7 +253,10 @@ fn help_about(context: &Context, words: &[String], about: &[String]) -> Outcome 
 fn unknown_command(context: &Context, path: &str, command: &Command, args: &[String]) -> Outcome {
     let wants_help = path == "docker" && args.iter().any(|word| word == "--help");
     let Some(word) = args.first().filter(|_| !wants_help) else {
-        let _ = io::stderr().lock().write_all(help(context, path, command).as_bytes());
+        // Experimental ones leave a line free first.
+        let before = if command.experimental { "\n" } else { "" };
+        let text = format!("{before}{}", help(context, path, command));
+        let _ = io::stderr().lock().write_all(text.as_bytes());
         return Ok(());
     };
     if let Some(area) = commands::not_yet(path, word) {

@@ -29,6 +29,8 @@ pub struct Options {
     pub insecure: Vec<String>,
     /// Folder of per-host certificates, Docker's `/etc/docker/certs.d`.
     pub certs_dir: Option<PathBuf>,
+    /// When insecure hosts are asked over plain HTTP.
+    pub plain_http: PlainHttp,
     /// `proxies`; without them the environment decides.
     pub proxies: Option<Proxies>,
     /// `max-download-attempts`.
@@ -45,12 +47,24 @@ impl Default for Options {
             mirrors: Vec::new(),
             insecure: Vec::new(),
             certs_dir: Some(PathBuf::from("/etc/docker/certs.d")),
+            plain_http: PlainHttp::AfterAnyError,
             proxies: None,
             attempts: 5,
             backoff: Duration::from_millis(250),
             user_agent: concat!("wharf/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
+}
+
+/// When an insecure host that fails over HTTPS is asked over plain HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// Whatever failed: Docker's daemon.
+    AfterAnyError,
+    /// When it answered in plain HTTP: Docker's client, where it pushes.
+    AfterPlainAnswer,
+    /// Not at all: Docker's client, where it reads and was not told that the registry is insecure.
+    Never,
 }
 
 /// Proxies by scheme of the target, as in `daemon.json`.
@@ -111,6 +125,11 @@ impl Shared {
             hosts.clear();
         }
         Ok(hosts.entry(key).or_insert(made).clone())
+    }
+
+    /// Whether no other endpoint is asked after one over HTTPS failed with `error`.
+    pub(crate) fn ends_here(&self, endpoint: &Endpoint, error: &Error) -> bool {
+        self.options.plain_http != PlainHttp::AfterAnyError && endpoint.is_tls() && !error.speaks_plain()
     }
 
     fn make_http(&self, endpoint: &Endpoint) -> Result<reqwest::Client, Error> {

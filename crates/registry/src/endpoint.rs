@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::Options;
+use crate::{Options, PlainHttp};
 
 /// The host behind `docker.io`.
 const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
@@ -45,7 +45,7 @@ pub fn endpoints(options: &Options, domain: &str) -> Vec<Endpoint> {
     }
     let insecure = is_insecure(options, domain);
     let mut found = vec![Endpoint { url: format!("https://{domain}"), mirror: false, insecure }];
-    if insecure {
+    if insecure && options.plain_http != PlainHttp::Never {
         found.push(Endpoint { url: format!("http://{domain}"), mirror: false, insecure });
     }
     found

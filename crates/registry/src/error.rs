@@ -7,6 +7,9 @@ use types::Digest;
 
 use crate::challenge;
 
+/// Go's words for a server that does not speak TLS.
+const PLAIN_ANSWER: &str = "http: server gave HTTP response to HTTPS client";
+
 /// The error codes of the distribution specification that change what we do; all else is `Other`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
@@ -180,6 +183,11 @@ impl Error {
         !matches!(self, Self::Store(_) | Self::Interrupted(_) | Self::Schema1)
     }
 
+    /// Whether whoever was asked over HTTPS answered in plain HTTP.
+    pub fn speaks_plain(&self) -> bool {
+        matches!(self, Self::Network { cause, .. } if cause == PLAIN_ANSWER)
+    }
+
     pub(crate) fn refused(code: ErrorCode, message: &str) -> Self {
         let message = if message.is_empty() { code.words().1 } else { message };
         Self::Refused { code, message: message.to_owned() }
@@ -314,7 +322,7 @@ fn tls_cause(error: &rustls::Error) -> String {
             "tls: failed to verify certificate: x509: certificate has expired or is not yet valid".to_owned()
         }
         Tls::InvalidCertificate(other) => format!("tls: failed to verify certificate: x509: {other}"),
-        Tls::InvalidMessage(_) => "http: server gave HTTP response to HTTPS client".to_owned(),
+        Tls::InvalidMessage(_) => PLAIN_ANSWER.to_owned(),
         other => format!("tls: {other}"),
     }
 }

@@ -51,6 +51,9 @@ impl Repository {
             let root = format!("{}/v2/", endpoint.url);
             match pusher.exchange("Get", |http| Ok(http.get(&root))).await {
                 Ok(_) => return Ok(pusher),
+                Err(error @ Error::Network { .. }) if self.shared.ends_here(endpoint, &error) => {
+                    return Err(error);
+                }
                 // It is a registry, whatever it thinks of the question: the answer to the real one counts.
                 Err(Error::Network { .. }) if endpoint.is_tls() && self.endpoints.len() > 1 => {}
                 Err(error) if !error.is_endpoints_fault() => return Err(error),
@@ -180,8 +183,13 @@ impl Pusher {
         }
     }
 
-    /// Puts a manifest under a tag or its digest.
-    pub async fn manifest(&self, target: &str, media_type: &str, bytes: &Bytes) -> Result<(), Error> {
+    /// Puts a manifest under a tag or its digest. Gives the digest under which the registry says that it keeps it.
+    pub async fn manifest(
+        &self,
+        target: &str,
+        media_type: &str,
+        bytes: &Bytes,
+    ) -> Result<Option<Digest>, Error> {
         let url = format!("{}/manifests/{target}", self.base());
         let mut attempt = 0;
         loop {
@@ -190,7 +198,10 @@ impl Pusher {
                 Ok(http.put(&url).header(header::CONTENT_TYPE, media_type).body(bytes.clone()))
             });
             match put.await {
-                Ok(_) => return Ok(()),
+                Ok(answer) => {
+                    let digest = answer.headers().get("docker-content-digest");
+                    return Ok(digest.and_then(|value| value.to_str().ok()?.parse().ok()));
+                }
                 Err(error) if attempt < self.repository.shared.options.attempts && error.is_transient() => {
                     tokio::time::sleep(self.repository.backoff(attempt)).await;
                 }

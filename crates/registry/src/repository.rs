@@ -198,7 +198,8 @@ impl Repository {
                     tracing::debug!(url = endpoint.url, %error, "an endpoint failed");
                     let spoke = !matches!(error, Error::Network { .. });
                     let is_last_word = spoke && !endpoint.mirror;
-                    if is_last_word || !error.is_endpoints_fault() {
+                    if is_last_word || self.shared.ends_here(endpoint, &error) || !error.is_endpoints_fault()
+                    {
                         return Err(error);
                     }
                     // Of several that cannot be reached Docker reports the last; HTTPS spoken to a plain

@@ -136,7 +136,7 @@ pub(super) fn show(names: &[String], format: &str, fetch: impl Fn(&str) -> Fetch
         (Some(_), _) if lines.is_empty() => print("\n"),
         (Some(_), _) => print(&lines),
         (None, "json") => print(&format!("{}\n", json::compact(&format!("[{}]", documents.join(","))))),
-        (None, _) => print(&format!("{}\n", json::indent(&format!("[{}]", documents.join(","))))),
+        (None, _) => print(&format!("{}\n", json::indent(&format!("[{}]", documents.join(",")), "    "))),
     }
     Failure::join(errors)
 }

@@ -11,6 +11,7 @@ mod images;
 mod inspect;
 mod lifecycle;
 mod logs;
+mod manifest;
 mod misc;
 mod options;
 mod prune;
@@ -32,7 +33,7 @@ use serde_json::Value as Json;
 pub(crate) use tree::ROOT;
 
 /// Commands of Docker that are not built yet, with the part of Wharf they belong to.
-const NOT_YET: [(&str, &str); 16] = [
+const NOT_YET: [(&str, &str); 15] = [
     ("docker build", "image builds"),
     ("docker builder", "image builds"),
     ("docker buildx", "image builds"),
@@ -40,7 +41,6 @@ const NOT_YET: [(&str, &str); 16] = [
     ("docker compose", "compose"),
     ("docker config", "clusters"),
     ("docker image build", "image builds"),
-    ("docker manifest", "registries"),
     ("docker node", "clusters"),
     ("docker plugin", "plugins"),
     ("docker secret", "clusters"),

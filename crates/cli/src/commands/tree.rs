@@ -2,6 +2,7 @@
 
 use super::contexts::CONTEXT;
 use super::cp::CP;
+use super::manifest::MANIFEST;
 use super::registries::{LOGIN, LOGOUT, PUSH};
 use super::search::SEARCH;
 use super::{
@@ -46,9 +47,9 @@ pub(crate) static ROOT: Command = Command::new(
 
 const COMMANDS: &[&Command] = &[
     &ATTACH, &COMMIT, &CONTAINER, &CONTEXT, &CP, &CREATE, &DIFF, &EVENTS, &EXEC, &EXPORT, &HISTORY, &IMAGE,
-    &IMAGES, &IMPORT, &INFO, &INSPECT, &KILL, &LOAD, &LOGIN, &LOGOUT, &LOGS, &NETWORK, &PAUSE, &PORT, &PS,
-    &PULL, &PUSH, &RENAME, &RESTART, &RM, &RMI, &RUN, &SAVE, &SEARCH, &START, &STATS, &STOP, &SYSTEM, &TAG,
-    &TOP, &UNPAUSE, &UPDATE, &VERSION, &VOLUME, &WAIT,
+    &IMAGES, &IMPORT, &INFO, &INSPECT, &KILL, &LOAD, &LOGIN, &LOGOUT, &LOGS, &MANIFEST, &NETWORK, &PAUSE,
+    &PORT, &PS, &PULL, &PUSH, &RENAME, &RESTART, &RM, &RMI, &RUN, &SAVE, &SEARCH, &START, &STATS, &STOP,
+    &SYSTEM, &TAG, &TOP, &UNPAUSE, &UPDATE, &VERSION, &VOLUME, &WAIT,
 ];
 
 static ATTACH: Command = Command::new(

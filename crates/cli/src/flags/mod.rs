@@ -216,6 +216,8 @@ pub(crate) struct Command {
     pub(crate) rank: u8,
     /// Not in `--help`.
     pub(crate) hidden: bool,
+    /// `--help` warns that it may change.
+    pub(crate) experimental: bool,
     /// What it does.
     pub(crate) action: Action,
 }
@@ -241,6 +243,7 @@ impl Command {
             interspersed: true,
             rank: 0,
             hidden: false,
+            experimental: false,
             action,
         }
     }
@@ -288,6 +291,11 @@ impl Command {
 
     pub(crate) const fn hidden(mut self) -> Self {
         self.hidden = true;
+        self
+    }
+
+    pub(crate) const fn experimental(mut self) -> Self {
+        self.experimental = true;
         self
     }
 

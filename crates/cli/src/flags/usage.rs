@@ -8,6 +8,12 @@ const NARROWEST: usize = 24;
 /// Command names are padded to at least this.
 const NAME_PADDING: usize = 11;
 
+const EXPERIMENTAL: &str = "  Experimental features provide early access to product functionality. These
+  features may change between releases without warning, or can be removed from a
+  future release. Learn more about experimental features in our documentation:
+  https://docs.docker.com/go/experimental/
+";
+
 /// Columns of the terminal on standard input, where Docker looks.
 pub(crate) fn wrap_width() -> usize {
     let columns =
@@ -31,6 +37,9 @@ pub(crate) fn help_text(path: &str, command: &Command, width: usize, plugins: &[
     text.push('\n');
     if !command.aliases.is_empty() {
         text.push_str(&format!("\nAliases:\n  {}\n", command.aliases));
+    }
+    if command.experimental {
+        text.push_str(&format!("\nEXPERIMENTAL:\n  {path} is an experimental feature.\n{EXPERIMENTAL}"));
     }
     let flags = flag_usages(command.all_flags().collect(), width.saturating_sub(1));
     if !flags.is_empty() && !is_root {

@@ -1,13 +1,13 @@
 //! JSON as Go writes it.
 
-/// Go's `json.Indent` with four spaces, on text that is JSON: numbers and escapes stay as they came.
-pub(crate) fn indent(text: &str) -> String {
+/// Go's `json.Indent`, `unit` for each level, on text that is JSON: numbers and escapes stay as they came.
+pub(crate) fn indent(text: &str, unit: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let mut depth = 0_usize;
     let mut characters = text.trim().chars().peekable();
     let newline = |out: &mut String, depth: usize| {
         out.push('\n');
-        out.extend(std::iter::repeat_n("    ", depth));
+        out.extend(std::iter::repeat_n(unit, depth));
     };
     while let Some(character) = characters.next() {
         match character {
@@ -89,8 +89,8 @@ mod tests {
     #[test]
     fn indents_as_go_does() {
         let expect = "[\n    {\n        \"a\": [],\n        \"b\": {},\n        \"c\": \"x:{,\\\"\",\n        \"d\": [\n            1,\n            2\n        ]\n    }\n]";
-        assert_eq!(indent(r#"[{"a":[ ],"b":{},"c":"x:{,\"","d":[1,2]}]"#), expect);
-        assert_eq!(indent("[]"), "[]");
+        assert_eq!(indent(r#"[{"a":[ ],"b":{},"c":"x:{,\"","d":[1,2]}]"#, "    "), expect);
+        assert_eq!(indent("[]", "\t"), "[]");
         assert_eq!(compact(" { \"a b\" : 1 } "), r#"{"a b":1}"#);
     }
 

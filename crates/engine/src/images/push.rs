@@ -330,7 +330,7 @@ impl One<'_> {
         self.blob(config, path, None, |_| ()).await?;
         let tag = self.reference.tag().unwrap_or("latest");
         let put = self.pusher.manifest(tag, &ready.media_type, &ready.bytes).await;
-        put.map_err(super::pull::blob_error)
+        put.map(drop).map_err(super::pull::blob_error)
     }
 
     async fn layer(&self, blob: &Descriptor, layer: &LayerRecord, ready: &Ready) -> Result<()> {

@@ -100,6 +100,15 @@ fn privileged_networks_are_refused_in_dockers_words() {
             &["-d", "ipvlan", "-o", "ipvlan_mode=foo"],
             "requested ipvlan mode 'foo' is not valid, 'l2' mode is the ipvlan driver default",
         ),
+        (
+            &["-d", "macvlan", "-o", "parent=nosuch.7"],
+            "-o parent interface was not found on the host: nosuch",
+        ),
+        (&["-o", "com.docker.network.bridge.name=much-too-long-a-name"], "numerical result out of range"),
+        (
+            &["--subnet", "10.96.1.0/24", "--gateway", "10.96.1.1", "--aux-address", "x=10.96.1.1"],
+            "failed to allocate secondary ip address (x:10.96.1.1): Address already in use",
+        ),
         (&["--ingress"], "Ingress network can only be global scope network"),
         (&["--scope", "swarm"], "cannot create a swarm scoped network when swarm is not active"),
         (
@@ -113,6 +122,21 @@ fn privileged_networks_are_refused_in_dockers_words() {
         let error = bed.docker(&line).fails(1);
         assert!(error.ends_with(expect), "{words:?}: {error}");
     }
+    bed.docker(&["create", "--name", "late", "busybox", "true"]).ok();
+    for (words, expect) in [
+        (
+            &["host", "late"][..],
+            "cannot connect container to host network - container must be created in host network mode",
+        ),
+        (
+            &["--ip", "10.1.1.1", "made", "late"],
+            "daemon: invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10.1.1.1",
+        ),
+    ] {
+        let error = bed.docker(&[&["network", "connect"], words].concat()).fails(1);
+        assert!(error.ends_with(expect), "{words:?}: {error}");
+    }
+    bed.docker(&["rm", "late"]).ok();
     let error = bed.docker(&["network", "rm", "template"]).fails(1);
     assert!(error.contains("configuration network \"template\" is in use"), "{error}");
     let error = bed.docker(&["run", "--rm", "--network", "template", "busybox", "true"]).fails(125);

@@ -67,6 +67,11 @@ fn privileged_an_empty_volume_gets_the_images_content_wherever_it_lies_and_bad_d
         (["type=none", "o=bind", "device=/nosuch/device"], 127, "flags: 0x1000: no such file or directory"),
         (["type=nosuchfs", "o=ro,x=y", "device=d"], 125, "flags: 0x1, data: x=y: no such device"),
         (
+            ["type=nosuchfs", "o=username=a,password=b", "device=d"],
+            125,
+            "data: username=a,password=********: no such device",
+        ),
+        (
             ["type=nfs", "o=addr=no.such.invalid", "device=:/x"],
             125,
             "error resolving passed in network volume address",

@@ -71,12 +71,15 @@ pub enum Error {
         port: u16,
     },
     /// Another program has the port.
-    #[error("failed to bind host port {ip}:{port}/{protocol}: {reason}", ip = bracketed(ip), reason = plain(source))]
+    #[error("failed to bind host port for {ip}:{port}{to}/{protocol}: {reason}",
+        ip = bracketed(ip), to = to.map(|to| format!(":{to}")).unwrap_or_default(), reason = plain(source))]
     PortBind {
         /// Host address.
         ip: IpAddr,
         /// Host port.
         port: u16,
+        /// The container's address and port, once known.
+        to: Option<std::net::SocketAddr>,
         /// Protocol.
         protocol: crate::Protocol,
         /// The kernel's answer.

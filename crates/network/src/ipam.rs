@@ -52,9 +52,9 @@ pub fn overlaps(one: IpNet, other: IpNet) -> bool {
 pub enum Refusal {
     /// None is free.
     Exhausted,
-    /// Somebody has it.
+    /// Somebody has it, or it is the subnet's network or broadcast address.
     InUse,
-    /// Not in this subnet, or its network or broadcast address.
+    /// Not in this subnet.
     Outside,
 }
 
@@ -109,10 +109,10 @@ impl Ipam {
     /// # Errors
     /// [`Refusal::Outside`], [`Refusal::InUse`].
     pub fn reserve(&mut self, address: IpAddr) -> Result<(), Refusal> {
-        if !self.is_usable(address) {
+        if !self.subnet.contains(&address) {
             return Err(Refusal::Outside);
         }
-        if self.taken.insert(address) { Ok(()) } else { Err(Refusal::InUse) }
+        if self.is_usable(address) && self.taken.insert(address) { Ok(()) } else { Err(Refusal::InUse) }
     }
 
     /// Gives an address back. One that was not taken is none of our business.
@@ -186,8 +186,8 @@ mod tests {
             ("10.0.0.9", Err(Refusal::InUse)),
             ("10.0.1.1", Err(Refusal::Outside)),
             ("9.255.255.255", Err(Refusal::Outside)),
-            ("10.0.0.0", Err(Refusal::Outside)),
-            ("10.0.0.255", Err(Refusal::Outside)),
+            ("10.0.0.0", Err(Refusal::InUse)),
+            ("10.0.0.255", Err(Refusal::InUse)),
         ] {
             assert_eq!(ipam.reserve(address(fixed)), expect, "{fixed}");
         }
@@ -210,7 +210,7 @@ mod tests {
     fn ipv6_addresses_begin_after_the_one_that_is_any_routers() {
         let mut ipam = Ipam::new(subnet("fd00:1::/64"), None);
         ipam.reserve(address("fd00:1::1")).unwrap();
-        assert_eq!(ipam.reserve(address("fd00:1::")), Err(Refusal::Outside));
+        assert_eq!(ipam.reserve(address("fd00:1::")), Err(Refusal::InUse));
         assert_eq!(ipam.reserve(address("10.0.0.1")), Err(Refusal::Outside));
         assert_eq!(ipam.allocate(), Ok(address("fd00:1::2")));
         let mut ranged = Ipam::new(subnet("fd00:1::/64"), Some(subnet("fd00:1::ff00/120")));
@@ -291,9 +291,12 @@ mod tests {
                         }
                     },
                     Step::Reserve(last) => {
-                        let fixed = IpAddr::V4(Ipv4Addr::new(10, 1, 2, last));
-                        let expect = if !usable.contains(&fixed) { Err(Refusal::Outside) }
-                            else if model.contains(&fixed) { Err(Refusal::InUse) } else { Ok(()) };
+                        let fixed = Ipv4Addr::new(10, 1, 2, last);
+                        let is_inside = subnet.contains(&fixed);
+                        let fixed = IpAddr::V4(fixed);
+                        let is_free = usable.contains(&fixed) && !model.contains(&fixed);
+                        let expect = if !is_inside { Err(Refusal::Outside) }
+                            else if is_free { Ok(()) } else { Err(Refusal::InUse) };
                         prop_assert_eq!(ipam.reserve(fixed), expect);
                         if expect.is_ok() { model.insert(fixed); }
                     }

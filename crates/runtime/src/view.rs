@@ -57,7 +57,7 @@ pub fn mount_volume(kind: &str, device: &str, target: &Path, words: &[String]) -
             what.push_str(&format!(", flags: {:#x}", flags.bits()));
         }
         if !data.is_empty() {
-            what.push_str(&format!(", data: {data}"));
+            what.push_str(&format!(", data: {}", without_password(&data)));
         }
         what
     })?;
@@ -72,6 +72,15 @@ pub fn mount_volume(kind: &str, device: &str, target: &Path, words: &[String]) -
         rustix::mount::mount_change(FdPath::of(top.as_fd()).as_str(), *how).doing(what)?;
     }
     Ok(())
+}
+
+/// Options as they may be shown to anybody.
+fn without_password(data: &str) -> String {
+    let hide = |word: &str| match word.split_once('=') {
+        Some((key, _)) if key.starts_with("pass") => format!("{key}=********"),
+        _ => word.to_owned(),
+    };
+    data.split(',').map(hide).collect::<Vec<_>>().join(",")
 }
 
 /// The ids that Docker's `user[:group]` means in the container whose root is `root`.

@@ -312,7 +312,7 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
         }
     }
     if options.contains_key("size") {
-        return Err(Error::Unsupported("quota size requested but no quota support".to_owned()));
+        return Err(Error::Invalid("quota size requested but no quota support".to_owned()));
     }
     if !options.is_empty() {
         for key in ["device", "type"] {

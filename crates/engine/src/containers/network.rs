@@ -180,8 +180,12 @@ pub(crate) fn connect(
     network: &str,
     want: EndpointRequest,
 ) -> Result<()> {
-    check_mode(record, network)?;
-    shared.networks.check_endpoint(network, &want)?;
+    check_mode(record, network, true)?;
+    shared.networks.check_endpoint(network, &want).map_err(|error| match error.message.split_once(": ") {
+        // Docker says for which network only where there may be several.
+        Some((_, why)) if why.starts_with("invalid endpoint settings:") => Error::invalid(why),
+        _ => error,
+    })?;
     let runs = record.state.run().map(|run| run.pid);
     let exists = match runs {
         Some(_) => record.attached.iter().any(|endpoint| endpoint.network == network),
@@ -222,7 +226,7 @@ pub(crate) fn connect(
 
 /// The reverse.
 pub(crate) fn disconnect(shared: &Shared, record: &mut Record, network: &str, force: bool) -> Result<()> {
-    check_mode(record, network)?;
+    check_mode(record, network, false)?;
     let Some(pid) = record.state.run().map(|run| run.pid) else {
         if record.endpoints.remove(network).is_none() {
             return Err(Error::internal(format!(
@@ -335,18 +339,26 @@ fn name_records(shared: &Shared, record: &Record, attached: &[Endpoint]) -> Vec<
     with_names.map(of).collect()
 }
 
+const SHARED: &str = "container sharing network namespace with another container or host cannot be connected to any other network";
+
 /// Which containers may change their networks.
-fn check_mode(record: &Record, network: &str) -> Result<()> {
+fn check_mode(record: &Record, network: &str, connects: bool) -> Result<()> {
     let mode = record.host_config.network_mode.as_str();
     if mode.starts_with("container:") {
+        return Err(Error::invalid(SHARED));
+    }
+    if network == "host" && connects {
         return Err(Error::invalid(
-            "container sharing network namespace with another container or host cannot be connected to any other network",
+            "cannot connect container to host network - container must be created in host network mode",
         ));
     }
-    if mode == "host" || network == "host" {
+    if network == "host" && mode == "host" {
         return Err(Error::invalid(
-            "container cannot be disconnected from host network or connected to host network",
+            "cannot disconnect container from host network - container was created in host network mode",
         ));
+    }
+    if mode == "host" && connects {
+        return Err(Error::invalid(SHARED));
     }
     if network == "none" || (mode == "none" && record.endpoints.contains_key("none")) {
         return Err(Error::invalid(

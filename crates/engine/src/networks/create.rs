@@ -10,6 +10,9 @@ use super::record::{Custom, Driver, Kept, KeptPool};
 use super::{IpamPool, Known, Networks, PREDEFINED, options};
 use crate::{Timestamp, blocking, random};
 
+/// `IFNAMSIZ` without the zero at its end.
+const INTERFACE_NAME_BYTES: usize = 15;
+
 /// What a user wants.
 #[derive(Debug, Clone, Default)]
 pub struct NetworkRequest {
@@ -169,6 +172,9 @@ impl Networks {
                 pool.shown.gateway = pool.gateway.map(|ip| ip.to_string()).unwrap_or_default();
             }
         }
+        for pool in &custom.pools {
+            check_reserved(pool)?;
+        }
         let parent = custom.options.get("parent").cloned().unwrap_or_default();
         custom.interface = match custom.driver {
             Driver::Macvlan | Driver::Ipvlan if parent.is_empty() => {
@@ -179,6 +185,9 @@ impl Networks {
             Driver::Macvlan | Driver::Ipvlan => parent,
             _ => match options::of_bridge(&custom.options, "name") {
                 None => format!("br-{}", id.get(..12).unwrap_or(id)),
+                Some(name) if name.len() > INTERFACE_NAME_BYTES => {
+                    return Err(Error::internal("numerical result out of range"));
+                }
                 Some(name) => name.to_owned(),
             },
         };
@@ -193,6 +202,21 @@ impl Networks {
         }
         Ok(())
     }
+}
+
+/// Addresses that the user keeps for machines of his own are nobody else's, nor each other's.
+fn check_reserved(pool: &KeptPool) -> Result<()> {
+    let mut taken: Vec<IpAddr> = pool.gateway.into_iter().collect();
+    for (name, text) in &pool.shown.aux_addresses {
+        let Ok(address) = text.parse() else { continue };
+        if taken.contains(&address) {
+            return Err(Error::internal(format!(
+                "failed to allocate secondary ip address ({name}:{text}): Address already in use"
+            )));
+        }
+        taken.push(address);
+    }
+    Ok(())
 }
 
 /// Which families a network has.

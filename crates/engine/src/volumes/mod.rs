@@ -421,7 +421,10 @@ impl Volumes {
             .and_then(hickory_resolver::ResolverBuilder::build)
             .map_err(|error| failed(error.to_string()))?;
         let found = self.0.runtime.block_on(resolver.lookup_ip(host));
-        let found = found.map_err(|error| failed(error.to_string()))?;
+        let found = found.map_err(|error| {
+            let is_unknown = error.is_no_records_found() || error.is_nx_domain();
+            failed(if is_unknown { "no such host".to_owned() } else { error.to_string() })
+        })?;
         found
             .iter()
             .next()

@@ -205,7 +205,7 @@ fn vlan(name: &str, host: &mut Socket) -> Result<(u32, u16)> {
         return bad(format!("unable to parse a valid vlan id from: {number} (ex. eth0.10 for vlan 10)"));
     };
     let Some(link) = look(parent, host)? else {
-        return bad(format!("-o parent interface does was not found on the host: {parent}"));
+        return bad(format!("-o parent interface was not found on the host: {parent}"));
     };
     match u16::try_from(id) {
         Ok(short) if VLANS.contains(&id) => Ok((link.index, short)),

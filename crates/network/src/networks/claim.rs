@@ -1,6 +1,6 @@
 //! What a join takes before it changes the host.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -139,8 +139,16 @@ impl<'a> Claim<'a> {
     }
 
     fn take(&mut self, port: &PortRequest, default_ip: IpAddr) -> Result<u16> {
-        let (published, reservation) =
-            self.networks.held().ports.allocate(port, default_ip, port::reserve)?;
+        let allocated = self.networks.held().ports.allocate(port, default_ip, port::reserve);
+        let (published, reservation) = allocated.map_err(|error| match error {
+            Error::PortBind { ip, port: host_port, protocol, source, .. } => {
+                let own = self.own_addresses();
+                let own = own.iter().find(|own| own.is_ipv4() == ip.is_ipv4()).or(own.first());
+                let to = own.map(|own| SocketAddr::new(*own, port.container_port));
+                Error::PortBind { ip, port: host_port, to, protocol, source }
+            }
+            other => other,
+        })?;
         self.ports.push(published);
         self.reservations.push(reservation);
         Ok(published.host_port)

@@ -53,7 +53,7 @@ impl Ports {
             host_ip: ip,
             host_port,
         };
-        let bind_error = |port, source| Error::PortBind { ip, port, protocol, source };
+        let bind_error = |port, source| Error::PortBind { ip, port, to: None, protocol, source };
         if let Some((port, last)) = request.host_ports
             && port == last
         {
@@ -214,7 +214,7 @@ mod tests {
             ("", (9001, 9001), "0.0.0.0:9001"),
             ("127.0.0.1", (9001, 9001), "Bind for 127.0.0.1:9001 failed: port is already allocated"),
             ("::1", (9001, 9001), "::1:9001"),
-            ("", (8002, 8002), "failed to bind host port 0.0.0.0:8002/tcp: address already in use"),
+            ("", (8002, 8002), "failed to bind host port for 0.0.0.0:8002/tcp: address already in use"),
         ] {
             assert_eq!(ask(&mut ports, &request(ip, Some(range))), expect);
         }

@@ -34,7 +34,7 @@ fn privileged_a_failed_join_leaves_nothing_and_says_dockers_words() {
         let program = TcpListener::bind("0.0.0.0:18082").unwrap();
         for (wanted, reason) in [
             (18081, "Bind for 127.0.0.1:18081 failed: port is already allocated"),
-            (18082, "failed to bind host port 127.0.0.1:18082/tcp: address already in use"),
+            (18082, "failed to bind host port for 127.0.0.1:18082:172.17.0.4:80/tcp: address already in use"),
         ] {
             let ports = [port(Protocol::Tcp, "", 7000, 80), port(Protocol::Tcp, "127.0.0.1", wanted, 80)];
             let error = join(&networks, &ports).unwrap_err().to_string();

@@ -54,7 +54,7 @@ fn privileged_macvlan_puts_containers_beside_the_host() {
         for (parent, expect) in [
             ("lo", "loopback interface is not a valid macvlan parent link"),
             ("nosuch", "invalid subinterface vlan name nosuch, example formatting is eth0.10"),
-            ("no.5", "-o parent interface does was not found on the host: no"),
+            ("no.5", "-o parent interface was not found on the host: no"),
             ("lo.5000", "vlan id must be between 1-4094, received: 5000"),
             ("lo.x", "unable to parse a valid vlan id from: x (ex. eth0.10 for vlan 10)"),
         ] {

@@ -242,3 +242,38 @@ fn privileged_volumes_are_exported_imported_and_cloned_exactly() {
     assert_eq!(bed.docker(&["run", "--rm", "-v", "kept:/d", "busybox", "cat", "/d/f"]).ok(), "1");
     assert_eq!(bed.docker(&["exec", "user", "cat", "/d/f"]).ok(), "1", "it is still mounted");
 }
+
+/// `owner=me`, not Docker's: what a container writes belongs to whom the directory belongs to.
+#[test]
+fn privileged_a_bind_mount_with_owner_me_writes_as_the_directorys_owner() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let bed = bed();
+    let work = bed.path("work");
+    std::fs::create_dir(&work).expect("make a folder");
+    std::fs::write(work.join("old"), "x").expect("write");
+    std::fs::write(work.join("roots"), "x").expect("write");
+    for name in ["", "old"] {
+        std::os::unix::fs::chown(work.join(name), Some(1234), Some(1235)).expect("change the owner");
+    }
+    let mount = format!("type=bind,source={},target=/work,owner=me", work.display());
+    let script = "touch /work/new$(id -u); stat -c %u:%g /work /work/old /work/roots /work/new$(id -u)";
+    // The test image's top is closed to all but root.
+    for (user, own) in [("", "0:0"), ("0:8", "0:8")] {
+        let said = bed
+            .wharf(&["run", "--rm", "--user", user, "--mount", &mount, "busybox", "sh", "-c", script])
+            .ok();
+        assert_eq!(said, format!("{own}\n{own}\n65534:65534\n{own}"), "as {user}");
+    }
+    let found = std::fs::metadata(work.join("new0")).expect("it is there");
+    assert_eq!((found.uid(), found.gid()), (1234, 1235));
+    let error =
+        bed.wharf(&["run", "--rm", "--user", "daemon", "--mount", &mount, "busybox", "true"]).fails(125);
+    assert!(
+        error.contains("a mount with owner=me needs a user of numbers (uid[:gid]): \"daemon\""),
+        "{error}"
+    );
+    let other = mount.replace("owner=me", "owner=you");
+    let error = bed.wharf(&["run", "--rm", "--mount", &other, "busybox", "true"]).fails(125);
+    assert!(error.contains("invalid owner: you (must be \"me\")"), "{error}");
+}

@@ -500,6 +500,10 @@ pub struct BindOptions {
     /// Fail when those below cannot be made read-only.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub read_only_force_recursive: bool,
+    /// `me`: what the container's user writes belongs to the owner of the source, and looks in the container as if it
+    /// were its user's. Not Docker's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub owner: String,
 }
 
 /// Options of a volume mount.

@@ -307,6 +307,7 @@ const MOUNT: Go = Go::Struct(
                     ("CreateMountpoint", Go::Bool),
                     ("ReadOnlyNonRecursive", Go::Bool),
                     ("ReadOnlyForceRecursive", Go::Bool),
+                    ("Owner", STRING),
                 ]],
             ),
         ),

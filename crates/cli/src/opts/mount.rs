@@ -54,6 +54,7 @@ fn set_pair(mount: &mut MountRequest, field: &str, key: &str, value: &str) -> Re
         "consistency" => mount.consistency = value.to_lowercase(),
         "bind-propagation" => bind(mount).propagation = value.to_lowercase(),
         "bind-nonrecursive" => bind(mount).non_recursive = switch()?,
+        "owner" => bind(mount).owner = value.to_owned(),
         "bind-recursive" => match value {
             "enabled" => {}
             "disabled" => bind(mount).non_recursive = true,

@@ -171,6 +171,11 @@ pub(crate) fn parse_mount(request: &MountRequest) -> Result<MountRecord> {
             record.non_recursive = options.non_recursive;
             record.read_only_non_recursive = options.read_only_non_recursive;
             record.create_source = options.create_mountpoint;
+            record.owner_is_user = match options.owner.as_str() {
+                "" => false,
+                "me" => true,
+                other => return Err(fail(format!("invalid owner: {other} (must be \"me\")"))),
+            };
         }
         "volume" => {
             must_not(request.image_options.is_some(), "ImageOptions")?;

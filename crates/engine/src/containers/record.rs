@@ -82,6 +82,9 @@ pub(crate) struct MountRecord {
     /// The source is made when it is missing (`-v`).
     #[serde(default)]
     pub(crate) create_source: bool,
+    /// The owner of the source and the container's user are one.
+    #[serde(default)]
+    pub(crate) owner_is_user: bool,
 }
 
 impl Record {

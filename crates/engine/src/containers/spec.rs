@@ -19,8 +19,8 @@ use crate::Settings;
 
 use limits::device_rules;
 pub(crate) use limits::{limited_devices, resources};
+pub(crate) use mounts::{OWNER, bind_file, mount_of};
 use mounts::{all_mounts, in_spec, propagation_of_root};
-pub(crate) use mounts::{bind_file, mount_of};
 
 /// Paths hidden from containers by default.
 pub(crate) const MASKED_PATHS: [&str; 12] = [

@@ -1,6 +1,7 @@
 //! `start`: namespaces, files, specification, process. Every step is undone in reverse when a later one fails.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -303,7 +304,29 @@ pub(crate) fn filter_of(shared: &Shared, record: &Record, caps: &[String]) -> Re
 /// The user's mounts with their host paths; missing sources of `-v` are made.
 fn resolve_mounts(shared: &Shared, record: &Record) -> Result<Vec<ResolvedMount>> {
     super::mounts::check_conflicts(&record.host_config.mounts)?;
-    record.mounts.iter().map(|mount| resolve_mount(shared, mount, record.id.as_str())).collect()
+    let resolve = |mount: &MountRecord| {
+        let mut resolved = resolve_mount(shared, mount, record.id.as_str())?;
+        if mount.owner_is_user {
+            resolved.mount.options.push(owner_option(&mount.point.source, &record.config.user)?);
+        }
+        Ok(resolved)
+    };
+    record.mounts.iter().map(resolve).collect()
+}
+
+/// Whose the source is, and whom the container's user stands for: [`spec::OWNER`].
+fn owner_option(source: &str, user: &str) -> Result<String> {
+    let whole = if user.is_empty() { "0" } else { user };
+    let (uid, gid) = whole.split_once(':').unwrap_or((whole, "0"));
+    let number = |text: &str| {
+        text.parse::<u32>().map_err(|_| {
+            Error::invalid(format!("a mount with owner=me needs a user of numbers (uid[:gid]): {user:?}"))
+        })
+    };
+    let (uid, gid) = (number(uid)?, number(gid)?);
+    let failed = |error| Error::internal(format!("look at mount source path '{source}': {error}"));
+    let found = std::fs::metadata(source).map_err(failed)?;
+    Ok(format!("{}{}:{uid}:{}:{gid}", spec::OWNER, found.uid(), found.gid()))
 }
 
 /// One of them. Its volume is there until `user` detaches what it has.

@@ -1,6 +1,7 @@
 //! What is mounted where.
 
 use types::config::HostConfig;
+use types::spec::IdMapping;
 use types::{Error, Mount, Result};
 
 use super::{INIT_TARGET, Input, ResolvedMount};
@@ -96,13 +97,28 @@ pub(super) fn all_mounts(input: &Input<'_>, init: bool, writable_cgroups: bool) 
     Ok(all)
 }
 
+/// An option of ours, four numbers with colons between: the user that files belong to, the one they seem to belong to,
+/// and the same of groups.
+pub(crate) const OWNER: &str = "x-wharf.owner=";
+
 /// The same mount in the words of `config.json`.
 pub(super) fn in_spec(mount: Mount) -> types::spec::Mount {
+    let (owners, options): (Vec<String>, Vec<String>) =
+        mount.options.into_iter().partition(|option| option.starts_with(OWNER));
+    let numbers = owners.iter().flat_map(|option| option[OWNER.len()..].split(':'));
+    let numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
+    let map = |container_id, host_id| vec![IdMapping { container_id, host_id, size: 1 }];
+    let (uid_mappings, gid_mappings) = match numbers[..] {
+        [owner, user, group, own_group] => (map(owner, user), map(group, own_group)),
+        _ => (Vec::new(), Vec::new()),
+    };
     types::spec::Mount {
         destination: mount.destination,
         kind: mount.kind,
         source: mount.source,
-        options: mount.options,
+        options,
+        uid_mappings,
+        gid_mappings,
         ..types::spec::Mount::default()
     }
 }

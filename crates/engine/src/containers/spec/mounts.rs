@@ -119,7 +119,6 @@ pub(super) fn in_spec(mount: Mount) -> types::spec::Mount {
         options,
         uid_mappings,
         gid_mappings,
-        ..types::spec::Mount::default()
     }
 }
 

@@ -226,6 +226,11 @@ impl Bed {
         }
     }
 
+    /// More arguments for the next daemon.
+    pub(crate) fn add_arguments(&mut self, more: &[&str]) {
+        self.extra.extend(more.iter().map(|word| (*word).to_owned()));
+    }
+
     /// Starts a daemon that cannot start; what it says.
     pub(crate) fn daemon_fails(&self) -> String {
         assert!(self.daemon.is_none(), "the daemon runs already");

@@ -33,6 +33,7 @@ mod parity;
 mod push;
 mod raw;
 mod registry;
+mod registry_client;
 mod registry_server;
 mod reload;
 mod sdk;

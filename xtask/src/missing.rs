@@ -1,15 +1,11 @@
 //! What the parts that work only partly lack, for STATUS.md. Sorted by name.
 
 pub(crate) const MISSING: &[(&str, &str)] = &[
-    ("GET /images/get", "several platforms in one archive"),
-    ("GET /images/{name}/get", "several platforms in one archive"),
     ("GET /images/{name}/json", "the manifests list"),
     ("GET /plugins", "there are no plugins, and the list says so"),
     ("GET /system/df", "the build cache is always empty"),
     ("POST /auth", "tried with basic and token authentication of our own fixtures, not with Docker Hub"),
     ("POST /build/prune", "there is no build cache, and the answer says so"),
-    ("POST /images/create", "the proxies of the configuration"),
-    ("POST /images/{name}/push", "one platform of an image"),
     ("POST /volumes/create", "the local driver only"),
     (
         "docker container create",

@@ -140,12 +140,10 @@ pub(crate) async fn load(call: Call) -> Result {
 
 /// `POST /images/{name}/push`
 pub(crate) async fn push(call: Call) -> Result {
-    if platform(&call)?.is_some() {
-        return Err(Error::not_implemented("pushing one platform of an image is not implemented yet"));
-    }
-    let request = PushRequest::parse(&call.name, call.query.text("tag"), credentials(&call))?;
-    // Like a load, a push has always begun.
-    Ok(progress_lines(call.parts.images.push(request)))
+    let platform = platform(&call)?;
+    let request = PushRequest::parse(&call.name, call.query.text("tag"), platform, credentials(&call))?;
+    // Its first line comes before anything can fail, unless the platform is the wrong one.
+    progress_reply(call.parts.images.push(request)).await
 }
 
 /// `POST /auth`
@@ -207,10 +205,8 @@ pub(crate) async fn save_all(call: Call) -> Result {
 
 /// What fails before the first byte has a status; later the connection breaks, so that nobody takes half for the whole.
 async fn archive(call: Call, names: Vec<String>) -> Result {
-    if platform(&call)?.is_some() {
-        return Err(Error::not_implemented("saving one platform of an image is not implemented yet"));
-    }
-    let chunks = call.parts.images.save(names).await?;
+    let platform = platform(&call)?;
+    let chunks = call.parts.images.save(names, platform).await?;
     tar_reply(chunks).await
 }
 

@@ -40,7 +40,7 @@ pub use images::Images;
 pub use live::{Live, Reloadable};
 pub use networks::Networks;
 pub use open::Engine;
-pub use settings::Settings;
+pub use settings::{ProxySettings, Settings};
 pub use system::System;
 pub use volumes::Volumes;
 

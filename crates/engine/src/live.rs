@@ -26,6 +26,8 @@ pub struct Reloadable {
     pub registry_mirrors: Vec<String>,
     /// Layers, of all pulls, that are fetched at once.
     pub max_concurrent_downloads: usize,
+    /// Blobs, of all pushes, that are sent at once.
+    pub max_concurrent_uploads: usize,
     /// Attempts to fetch one layer.
     pub max_download_attempts: u32,
 }
@@ -43,6 +45,7 @@ impl Default for Reloadable {
             insecure_registries: Vec::new(),
             registry_mirrors: Vec::new(),
             max_concurrent_downloads: 3,
+            max_concurrent_uploads: 5,
             max_download_attempts: 5,
         }
     }
@@ -63,6 +66,7 @@ impl Reloadable {
             ("labels", list(&self.labels)),
             ("live-restore", self.live_restore.to_string()),
             ("max-concurrent-downloads", self.max_concurrent_downloads.to_string()),
+            ("max-concurrent-uploads", self.max_concurrent_uploads.to_string()),
             ("max-download-attempts", self.max_download_attempts.to_string()),
             ("registry-mirrors", list(&self.registry_mirrors)),
             ("shutdown-timeout", self.shutdown_timeout_s.to_string()),

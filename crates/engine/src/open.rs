@@ -8,7 +8,7 @@ use types::Result;
 
 use crate::containers::Parts;
 use crate::images::ImageSettings;
-use crate::{Containers, Events, Images, Networks, Reloadable, Settings, System, Volumes, blocking};
+use crate::{Containers, Events, Images, Networks, ProxySettings, Reloadable, Settings, System, Volumes, blocking};
 
 /// The open domain: one handle for each part. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -38,7 +38,8 @@ impl Engine {
                 let store = Arc::new(open_store(&settings)?);
                 let networks = Networks::open(&store, &settings, events.clone())?;
                 let volumes = Volumes::new(store.clone(), events.clone(), &settings.exec_root);
-                let images = Images::new(store.clone(), events.clone(), image_settings(&settings.live.now()));
+                let of_images = image_settings(&settings.live.now(), &settings.proxies);
+                let images = Images::new(store.clone(), events.clone(), of_images);
                 let containers = Containers::new(Parts {
                     settings: settings.clone(),
                     store: store.clone(),
@@ -60,7 +61,7 @@ impl Engine {
 
     /// Takes over settings that can change while the daemon runs. What is under way goes on with those it began with.
     pub fn reload(&self, next: Reloadable) {
-        self.images.reload(image_settings(&next));
+        self.images.reload(image_settings(&next, self.system.proxies()));
         self.system.reload(next);
     }
 
@@ -78,14 +79,20 @@ fn open_store(settings: &Settings) -> Result<Store> {
     Ok(Store::open_with(&settings.data_root, &options)?)
 }
 
-fn image_settings(live: &Reloadable) -> ImageSettings {
+fn image_settings(live: &Reloadable, proxies: &ProxySettings) -> ImageSettings {
     ImageSettings {
         registry: registry::Options {
             mirrors: live.registry_mirrors.clone(),
             insecure: live.insecure_registries.clone(),
             attempts: live.max_download_attempts,
+            proxies: Some(registry::Proxies {
+                http: Some(proxies.http.clone()).filter(|url| !url.is_empty()),
+                https: Some(proxies.https.clone()).filter(|url| !url.is_empty()),
+                no_proxy: proxies.none.clone(),
+            }),
             ..registry::Options::default()
         },
         concurrent_downloads: live.max_concurrent_downloads,
+        concurrent_uploads: live.max_concurrent_uploads,
     }
 }

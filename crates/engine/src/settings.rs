@@ -46,6 +46,8 @@ pub struct Settings {
     pub experimental: bool,
     /// The default bridge.
     pub bridge: BridgeSettings,
+    /// On the way to registries.
+    pub proxies: ProxySettings,
     /// What changes while the daemon runs.
     pub live: Live,
     /// Version of this build.
@@ -141,10 +143,61 @@ impl Default for Settings {
             dns_search: Vec::new(),
             experimental: false,
             bridge: BridgeSettings::default(),
+            proxies: ProxySettings::from_environment(),
             live: Live::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             git_commit: String::new(),
             build_time: String::new(),
+        }
+    }
+}
+
+/// Proxies on the way to registries. Empty: none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// For plain HTTP (`http-proxy`, `HTTP_PROXY`).
+    pub http: String,
+    /// For HTTPS (`https-proxy`, `HTTPS_PROXY`).
+    pub https: String,
+    /// Hosts that are reached directly, comma-separated (`no-proxy`, `NO_PROXY`).
+    pub none: String,
+}
+
+impl ProxySettings {
+    /// What the environment says, in capitals or not.
+    pub fn from_environment() -> Self {
+        let read = |name: &str| {
+            let found = [name.to_owned(), name.to_lowercase()]
+                .into_iter()
+                .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+            found.unwrap_or_default()
+        };
+        Self { http: read("HTTP_PROXY"), https: read("HTTPS_PROXY"), none: read("NO_PROXY") }
+    }
+
+    /// A proxy's address with neither user nor password, for people to see.
+    pub fn masked(url: &str) -> String {
+        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+        let end = rest.find('/').unwrap_or(rest.len());
+        match rest[..end].rfind('@') {
+            Some(at) => format!("{scheme}://xxxxx:xxxxx{}", &rest[at..]),
+            None => url.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_sees_the_password_of_a_proxy() {
+        for (url, expect) in [
+            ("http://me:secret@proxy:3128/x@y", "http://xxxxx:xxxxx@proxy:3128/x@y"),
+            ("http://proxy:3128/x@y", "http://proxy:3128/x@y"),
+            ("proxy:3128", "proxy:3128"),
+        ] {
+            assert_eq!(ProxySettings::masked(url), expect);
         }
     }
 }

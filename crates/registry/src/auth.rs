@@ -19,6 +19,8 @@ const CACHE_MAX: usize = 1024;
 const TOKEN_BODY_MAX: u64 = 1 << 20;
 /// What a token lives when the server does not say (token.md: 60 seconds).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+/// What token services know Docker's clients by.
+const CLIENT_ID: &str = "docker";
 /// A token this near its end is not used any more.
 const MARGIN: Duration = Duration::from_secs(10);
 
@@ -27,6 +29,8 @@ const MARGIN: Duration = Duration::from_secs(10);
 pub(crate) struct Authority {
     challenges: Mutex<HashMap<String, Challenge>>,
     tokens: Mutex<HashMap<TokenKey, Token>>,
+    /// Refresh tokens that came with the answers to logins, by user.
+    refresh: Mutex<HashMap<u64, String>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -51,6 +55,9 @@ struct TokenAnswer {
     access_token: String,
     #[serde(default)]
     expires_in: Option<u64>,
+    /// Good for more tokens: what a login keeps in place of the password.
+    #[serde(default)]
+    refresh_token: String,
 }
 
 impl Authority {
@@ -77,6 +84,12 @@ impl Authority {
         }
         challenges.insert(endpoint.url.clone(), chosen.clone());
         true
+    }
+
+    /// The refresh token that a login of this user brought. It is given once.
+    pub(crate) fn take_refresh_token(&self, credentials: &Credentials) -> Option<String> {
+        let mut refresh = self.refresh.lock().unwrap_or_else(PoisonError::into_inner);
+        refresh.remove(&credentials.cache_key())
     }
 
     /// Forgets the tokens for `scope`, because the registry did not take them.
@@ -128,6 +141,13 @@ impl Shared {
         }
         let asked = Instant::now();
         let answer = self.ask_token(endpoint, &key, credentials).await?;
+        if key.scope.is_empty() && !answer.refresh_token.is_empty() {
+            let mut refresh = self.authority.refresh.lock().unwrap_or_else(PoisonError::into_inner);
+            if refresh.len() >= CACHE_MAX {
+                refresh.clear();
+            }
+            refresh.insert(key.user, answer.refresh_token);
+        }
         let text = if answer.token.is_empty() { answer.access_token } else { answer.token };
         if text.is_empty() {
             let cause = "authorization server did not include a token in the response".to_owned();
@@ -171,7 +191,12 @@ impl Shared {
                 if !key.service.is_empty() {
                     query.append_pair("service", &key.service);
                 }
-                query.append_pair("scope", &key.scope);
+                if key.scope.is_empty() {
+                    // A login: for a token that can be kept in place of the password.
+                    query.append_pair("offline_token", "true").append_pair("client_id", CLIENT_ID);
+                } else {
+                    query.append_pair("scope", &key.scope);
+                }
                 if !credentials.username.is_empty() {
                     query.append_pair("account", &credentials.username);
                 }
@@ -187,7 +212,7 @@ impl Shared {
                 ("refresh_token", &credentials.identity_token),
                 ("service", &key.service),
                 ("scope", &key.scope),
-                ("client_id", "docker"),
+                ("client_id", CLIENT_ID),
             ]);
             let content_type = "application/x-www-form-urlencoded";
             ("Post", http.post(url.clone()).header(http::header::CONTENT_TYPE, content_type).body(form))

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use types::{Descriptor, Digest};
 
 use crate::Error;
-use crate::repository::Repository;
+use crate::repository::{Repository, wait};
 
 /// Chunks that may wait for the disk: bounds memory, and lets network and hashing overlap.
 const CHUNKS_MAX: usize = 16;
@@ -88,9 +88,7 @@ impl Repository {
                 return Err(error);
             }
             tracing::debug!(digest = %descriptor.digest, offset = writer.offset, attempt, %error, "resuming a download");
-            let wait = self.backoff(attempt);
-            step(DownloadStep::Retrying(wait.as_secs()));
-            tokio::time::sleep(wait).await;
+            wait(self.backoff(attempt), |seconds| step(DownloadStep::Retrying(seconds))).await;
         }
         Ok(())
     }

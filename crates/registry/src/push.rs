@@ -4,6 +4,7 @@
 //!  HEAD blob ── there ─────────────────────────────────────────> Exists
 //!     └─ POST uploads?mount=DIGEST&from=OTHER ── 201 ──────────> Mounted
 //!            └─ 202: PATCH the bytes, PUT ?digest= ────────────> Uploaded
+//!                     └─ broken: GET the session, PATCH the rest; if it is gone, from the beginning
 //! ```
 
 use std::fs::File;
@@ -12,15 +13,55 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{StatusCode, header};
-use reqwest::{RequestBuilder, Response};
+use reqwest::{RequestBuilder, Response, Url};
 use types::{Descriptor, Digest};
 
 use crate::endpoint::Endpoint;
-use crate::repository::{ERROR_BODY_MAX, Repository, read_limited};
+use crate::repository::{ERROR_BODY_MAX, Repository, read_limited, wait};
 use crate::{Credentials, Error};
 
 /// Bytes read from a blob at once.
 const CHUNK: usize = 64 << 10;
+
+/// What an upload is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadStep {
+    /// So many bytes of the blob are out.
+    Bytes(u64),
+    /// Broken; the next attempt starts in so many seconds.
+    Retrying(u64),
+}
+
+type Step = Arc<dyn Fn(UploadStep) + Send + Sync>;
+
+/// A blob on its way.
+struct Job<'a> {
+    blob: &'a Descriptor,
+    open: &'a (dyn Fn() -> std::io::Result<File> + Sync),
+    step: Step,
+}
+
+/// Attempts in vain.
+struct Tries<'a> {
+    repository: &'a Repository,
+    failed: u32,
+    step: Step,
+}
+
+impl Tries<'_> {
+    /// Waits before another attempt; gives `error` back where none would help.
+    async fn again(&mut self, error: Error) -> Result<(), Error> {
+        self.failed += 1;
+        let is_worth_it = error.is_transient() || matches!(error, Error::Range);
+        if !is_worth_it || self.failed >= self.repository.shared.options.attempts {
+            return Err(error);
+        }
+        tracing::debug!(%error, failed = self.failed, "an upload broke off");
+        wait(self.repository.backoff(self.failed), |seconds| (self.step)(UploadStep::Retrying(seconds)))
+            .await;
+        Ok(())
+    }
+}
 
 /// How a blob came to be in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,17 +106,20 @@ impl Repository {
 }
 
 impl Repository {
-    /// Asks the registry whether it takes these credentials: `docker login`.
-    pub async fn check_credentials(&self) -> Result<(), Error> {
+    /// Asks the registry whether it takes these credentials: `docker login`. Gives the token that it offers to keep in
+    /// place of the password, if it does.
+    pub async fn check_credentials(&self) -> Result<Option<String>, Error> {
         let mut repository = self.clone();
         // No repository: the token service only looks at who we are.
         repository.scope = "".into();
+        // Each login is a question of its own.
+        self.shared.authority.forget("");
         let mut failure = None;
         for endpoint in self.endpoints.iter().filter(|endpoint| !endpoint.mirror) {
             let root = format!("{}/v2/", endpoint.url);
             let pusher = Pusher { repository: repository.clone(), endpoint: endpoint.clone() };
             match pusher.exchange("Get", |http| Ok(http.get(&root))).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(self.shared.authority.take_refresh_token(&self.credentials)),
                 Err(error) if !error.is_endpoints_fault() => return Err(error),
                 Err(error) => failure = Some(error),
             }
@@ -85,46 +129,44 @@ impl Repository {
 }
 
 impl Pusher {
-    /// Makes sure that the repository has a blob. `open` gives its bytes from the start, each time anew; `mount` is
-    /// another repository of the same registry that may have it; `progress` is told how many bytes are out.
+    /// Makes sure that the repository has a blob. `open` gives its bytes; `mount` is another repository of the same
+    /// registry that may have it. What breaks off goes on where the registry has got to, if it knows.
     pub async fn blob(
         &self,
         blob: &Descriptor,
         mount: Option<&str>,
-        open: impl Fn() -> std::io::Result<File>,
-        progress: impl Fn(u64) + Send + Sync + 'static,
+        open: impl Fn() -> std::io::Result<File> + Sync,
+        step: impl Fn(UploadStep) + Send + Sync + 'static,
     ) -> Result<Pushed, Error> {
-        let progress: Arc<dyn Fn(u64) + Send + Sync> = Arc::new(progress);
-        let mut attempt = 0;
+        let job = Job { blob, open: &open, step: Arc::new(step) };
+        let mut tries = Tries { repository: &self.repository, failed: 0, step: job.step.clone() };
         loop {
-            attempt += 1;
-            match self.blob_once(blob, mount, &open, &progress).await {
-                Err(error) if attempt < self.repository.shared.options.attempts && error.is_transient() => {
-                    tracing::debug!(%error, attempt, digest = %blob.digest, "pushing a blob again");
-                    tokio::time::sleep(self.repository.backoff(attempt)).await;
-                }
-                other => return other,
+            match self.blob_once(&job, mount, &mut tries).await {
+                Ok(Some(pushed)) => return Ok(pushed),
+                Ok(None) => {}
+                Err(error) => tries.again(error).await?,
             }
         }
     }
 
+    /// `None`: what was begun cannot be gone on with.
     async fn blob_once(
         &self,
-        blob: &Descriptor,
+        job: &Job<'_>,
         mount: Option<&str>,
-        open: &impl Fn() -> std::io::Result<File>,
-        progress: &Arc<dyn Fn(u64) + Send + Sync>,
-    ) -> Result<Pushed, Error> {
-        if self.has(&blob.digest).await? {
-            return Ok(Pushed::Exists);
+        tries: &mut Tries<'_>,
+    ) -> Result<Option<Pushed>, Error> {
+        let digest = &job.blob.digest;
+        if self.has(digest).await? {
+            return Ok(Some(Pushed::Exists));
         }
         let uploads = format!("{}/blobs/uploads/", self.base());
         let mut begun = None;
         if let Some(from) = mount {
-            let query = [("mount", blob.digest.as_str()), ("from", from)];
+            let query = [("mount", digest.as_str()), ("from", from)];
             match self.exchange("Post", |http| Ok(with_query(http, &uploads, &query))).await {
                 Ok(answer) if answer.status() == StatusCode::CREATED => {
-                    return Ok(Pushed::Mounted(from.to_owned()));
+                    return Ok(Some(Pushed::Mounted(from.to_owned())));
                 }
                 Ok(answer) => begun = Some(answer),
                 // No right to read there is no reason not to push here.
@@ -136,20 +178,64 @@ impl Pusher {
             Some(answer) => answer,
             None => self.exchange("Post", |http| Ok(http.post(&uploads))).await?,
         };
-        let place = location(&begun)?;
-        let size = blob.size;
-        let sent = self
-            .exchange("Patch", |http| {
-                let body = body(open()?, size, progress.clone())?;
-                let request = http.patch(place.clone());
-                let typed = request.header(header::CONTENT_TYPE, "application/octet-stream");
-                Ok(typed.header(header::CONTENT_LENGTH, size).body(body))
-            })
-            .await?;
-        let mut place = location(&sent)?;
-        place.query_pairs_mut().append_pair("digest", blob.digest.as_str());
+        let Some(mut place) = self.send_all(job, location(&begun)?, tries).await? else { return Ok(None) };
+        place.query_pairs_mut().append_pair("digest", digest.as_str());
         self.exchange("Put", |http| Ok(http.put(place.clone()).header(header::CONTENT_LENGTH, 0))).await?;
-        Ok(Pushed::Uploaded)
+        Ok(Some(Pushed::Uploaded))
+    }
+
+    /// Sends the bytes to a session, in as many requests as it takes. Gives where to finish it, or `None` if the
+    /// registry has lost it.
+    async fn send_all(&self, job: &Job<'_>, start: Url, tries: &mut Tries<'_>) -> Result<Option<Url>, Error> {
+        let (mut place, mut offset) = (start, 0);
+        loop {
+            match self.send_from(job, &place, offset).await {
+                Ok(place) => return Ok(Some(place)),
+                Err(error) => tries.again(error).await?,
+            }
+            let reached = loop {
+                match self.reached(&place, job.blob.size).await {
+                    Ok(reached) => break reached,
+                    Err(error) => tries.again(error).await?,
+                }
+            };
+            let Some((next, length)) = reached else { return Ok(None) };
+            if length > offset {
+                // A connection that brought something was worth it: only attempts in vain are counted.
+                tries.failed = 1;
+            }
+            (place, offset) = (next, length);
+        }
+    }
+
+    async fn send_from(&self, job: &Job<'_>, place: &Url, offset: u64) -> Result<Url, Error> {
+        let size = job.blob.size;
+        if offset > 0 && offset == size {
+            return Ok(place.clone());
+        }
+        let sent = self.exchange("Patch", |http| {
+            let body = body((job.open)()?, offset, size, job.step.clone())?;
+            let mut request = http.patch(place.clone());
+            if offset > 0 {
+                // Without it, Docker's own clients send the whole: some registries know no other form of that.
+                request = request.header(header::CONTENT_RANGE, format!("{offset}-{}", size - 1));
+            }
+            let typed = request.header(header::CONTENT_TYPE, "application/octet-stream");
+            Ok(typed.header(header::CONTENT_LENGTH, size - offset).body(body))
+        });
+        location(&sent.await?)
+    }
+
+    /// Where a session goes on, and how many bytes it has. `None` if the registry does not know.
+    async fn reached(&self, place: &Url, size: u64) -> Result<Option<(Url, u64)>, Error> {
+        let answer = match self.exchange("Get", |http| Ok(http.get(place.clone()))).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_transient() => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let range = answer.headers().get(header::RANGE).and_then(|value| value.to_str().ok());
+        let length = range.and_then(received).filter(|length| *length <= size);
+        Ok(length.map(|length| (location(&answer).unwrap_or_else(|_| place.clone()), length)))
     }
 
     /// Gives the repository a blob that another one of the same registry has. Whether it could be done.
@@ -270,7 +356,7 @@ fn with_query(http: &reqwest::Client, url: &str, query: &[(&str, &str)]) -> Requ
 }
 
 /// Where an upload goes on: absolute, or relative to what was asked.
-fn location(answer: &Response) -> Result<reqwest::Url, Error> {
+fn location(answer: &Response) -> Result<Url, Error> {
     let text = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
     text.and_then(|text| answer.url().join(text).ok()).ok_or_else(|| Error::Body {
         status: answer.status().as_u16(),
@@ -279,15 +365,17 @@ fn location(answer: &Response) -> Result<reqwest::Url, Error> {
     })
 }
 
-/// A file as a body, read as the connection takes it.
-fn body(
-    mut file: File,
-    size: u64,
-    progress: Arc<dyn Fn(u64) + Send + Sync>,
-) -> std::io::Result<reqwest::Body> {
-    file.seek(SeekFrom::Start(0))?;
-    let state = (file, 0_u64, progress);
-    let stream = futures_util::stream::try_unfold(state, move |(mut file, sent, progress)| async move {
+/// The number of bytes in `0-END`. `0-0` is what registries write for nothing, too: then nobody knows.
+fn received(range: &str) -> Option<u64> {
+    let end: u64 = range.strip_prefix("bytes=").unwrap_or(range).strip_prefix("0-")?.parse().ok()?;
+    end.checked_add(1).filter(|_| end > 0)
+}
+
+/// A file from an offset as a body, read as the connection takes it.
+fn body(mut file: File, offset: u64, size: u64, step: Step) -> std::io::Result<reqwest::Body> {
+    file.seek(SeekFrom::Start(offset))?;
+    let state = (file, offset, step);
+    let stream = futures_util::stream::try_unfold(state, move |(mut file, sent, step)| async move {
         // Blobs lie in the page cache or on a local disk: as short as a write.
         let read = tokio::task::spawn_blocking(move || {
             let mut chunk = vec![0; CHUNK];
@@ -300,8 +388,22 @@ fn body(
             return Ok::<_, std::io::Error>(None);
         }
         let sent = sent + chunk.len() as u64;
-        progress(sent);
-        Ok(Some((Bytes::from(chunk), (file, sent, progress))))
+        step(UploadStep::Bytes(sent));
+        Ok(Some((Bytes::from(chunk), (file, sent, step))))
     });
     Ok(reqwest::Body::wrap_stream(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_tells_how_far_an_upload_is() {
+        let cases = [("0-9", Some(10)), ("bytes=0-9", Some(10)), ("0-0", None), ("1-9", None), ("0-", None)];
+        for (range, expect) in cases {
+            assert_eq!(received(range), expect, "{range}");
+        }
+        assert_eq!(received(&format!("0-{}", u64::MAX)), None);
+    }
 }

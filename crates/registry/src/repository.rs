@@ -278,6 +278,20 @@ fn worth_a_retry(error: &Error) -> bool {
     error.is_transient() && !matches!(error, Error::Network { connect: true, .. })
 }
 
+/// Waits, and tells how many seconds are left, each second anew, as Docker does.
+pub(crate) async fn wait(wait: Duration, mut tell: impl FnMut(u64)) {
+    let end = tokio::time::Instant::now() + wait;
+    loop {
+        let left = end.saturating_duration_since(tokio::time::Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        tell(seconds);
+        tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+    }
+}
+
 /// A whole body, refused beyond `limit` whatever length was promised.
 pub(crate) async fn read_limited(
     mut answer: reqwest::Response,

@@ -132,6 +132,18 @@ pub struct ImageConfig {
     pub docker_version: String,
 }
 
+impl ImageConfig {
+    /// What the image runs on; Linux where it does not say.
+    pub fn platform(&self) -> Platform {
+        Platform {
+            os: if self.os.is_empty() { "linux".to_owned() } else { self.os.clone() },
+            architecture: self.architecture.clone(),
+            variant: self.variant.clone(),
+            os_version: self.os_version.clone(),
+        }
+    }
+}
+
 /// The layers of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RootFs {

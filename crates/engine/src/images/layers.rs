@@ -215,10 +215,7 @@ impl Pull {
                 DownloadStep::Verifying => {
                     self.report.hint(Progress::step(id, "Verifying Checksum", 0, 0));
                 }
-                DownloadStep::Retrying(seconds) => {
-                    let unit = if seconds == 1 { "second" } else { "seconds" };
-                    self.report.hint(Progress::step(id, &format!("Retrying in {seconds} {unit}"), 0, 0));
-                }
+                DownloadStep::Retrying(seconds) => self.report.hint(Progress::retrying(id, seconds)),
             })
             .await;
         fetched.map_err(pull::blob_error)?;

@@ -36,6 +36,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use store::{ImageRecord, Store};
+use tokio::sync::Semaphore;
 use types::{ContainerId, Digest, Error, Platform, Result};
 
 use crate::Events;
@@ -65,6 +66,8 @@ struct Shared {
     client: RwLock<registry::Client>,
     events: Events,
     downloads: Downloads,
+    /// Blobs of all pushes that may be sent at once. A std lock: held for a clone only.
+    uploads: RwLock<Arc<Semaphore>>,
     /// Running containers and the image of each. A std mutex: never held across an await or a system call.
     running: Mutex<HashMap<ContainerId, Digest>>,
 }
@@ -76,11 +79,13 @@ pub struct ImageSettings {
     pub registry: registry::Options,
     /// `max-concurrent-downloads`: layers of one pull that are fetched at once.
     pub concurrent_downloads: usize,
+    /// `max-concurrent-uploads`: blobs, of all pushes, that are sent at once.
+    pub concurrent_uploads: usize,
 }
 
 impl Default for ImageSettings {
     fn default() -> Self {
-        Self { registry: registry::Options::default(), concurrent_downloads: 3 }
+        Self { registry: registry::Options::default(), concurrent_downloads: 3, concurrent_uploads: 5 }
     }
 }
 
@@ -95,13 +100,16 @@ impl Images {
     pub fn new(store: Arc<Store>, events: Events, settings: ImageSettings) -> Self {
         let client = registry::Client::new(settings.registry.clone());
         let downloads = Downloads::new(settings.concurrent_downloads);
-        let client = RwLock::new(client);
-        Self(Arc::new(Shared { store, client, events, downloads, running: Mutex::default() }))
+        let uploads = RwLock::new(Arc::new(Semaphore::new(settings.concurrent_uploads.max(1))));
+        let (client, running) = (RwLock::new(client), Mutex::default());
+        Self(Arc::new(Shared { store, client, events, downloads, uploads, running }))
     }
 
     /// Other settings, for what begins from now on.
     pub(crate) fn reload(&self, settings: ImageSettings) {
         self.0.downloads.allow(settings.concurrent_downloads);
+        *self.0.uploads.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(Semaphore::new(settings.concurrent_uploads.max(1)));
         *self.0.client.write().unwrap_or_else(PoisonError::into_inner) =
             registry::Client::new(settings.registry);
     }
@@ -123,12 +131,7 @@ impl Images {
         self.blocking(move |shared| {
             let record = shared.find(&text)?;
             let config = record.parsed()?;
-            let platform = Platform {
-                os: if config.os.is_empty() { "linux".to_owned() } else { config.os.clone() },
-                architecture: config.architecture.clone(),
-                variant: config.variant.clone(),
-                os_version: config.os_version.clone(),
-            };
+            let platform = config.platform();
             if let Some(wanted) = wanted.filter(|wanted| !platform.runs_on(wanted)) {
                 return Err(Error::not_found(format!(
                     "image with reference {text} was found but its platform ({platform}) does not match the specified \
@@ -169,6 +172,11 @@ impl Shared {
     /// How registries are reached now.
     fn client(&self) -> registry::Client {
         self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Turns for blobs that are sent.
+    fn uploads(&self) -> Arc<Semaphore> {
+        self.uploads.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What a user means, with Docker's words if there is no such image.

@@ -58,6 +58,12 @@ impl Progress {
         Self { id: id.to_owned(), status: status.to_owned(), detail, ..Self::default() }
     }
 
+    /// A line about a layer whose connection broke.
+    pub(crate) fn retrying(id: &str, seconds: u64) -> Self {
+        let unit = if seconds == 1 { "second" } else { "seconds" };
+        Self::step(id, &format!("Retrying in {seconds} {unit}"), 0, 0)
+    }
+
     /// The outcome of a push.
     pub(crate) fn aux(aux: Aux) -> Self {
         Self { detail: Some(Detail::default()), aux: Some(aux), ..Self::default() }

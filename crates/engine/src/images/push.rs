@@ -14,17 +14,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use registry::{Pushed, Pusher};
+use futures_util::future::try_join_all;
+use registry::{Pushed, Pusher, UploadStep};
 use store::{ImageRecord, LayerRecord, Resource};
 use types::image::media_type;
-use types::{Descriptor, Digest, Error, ImageRef, Manifest, Result};
+use types::{Descriptor, Digest, Error, ImageRef, Manifest, Platform, Result};
 
 use super::progress::{Aux, Progress, ProgressStream, Reporter};
 use super::{Images, Shared, names};
 
-/// Blobs sent at once (Docker's `max-concurrent-uploads`).
-const UPLOADS: usize = 5;
 /// Bytes between two lines about one blob.
 const STEP: u64 = 512 << 10;
 /// No honest manifest is larger (distribution's own limit).
@@ -35,13 +33,20 @@ const MANIFEST_MAX: u64 = 4 << 20;
 pub struct PushRequest {
     /// Repository with the tag to push; without one all tags go.
     pub reference: ImageRef,
+    /// Only an image for this one may go.
+    pub platform: Option<Platform>,
     /// For the registry.
     pub credentials: registry::Credentials,
 }
 
 impl PushRequest {
     /// From the name in the path and `tag`.
-    pub fn parse(name: &str, tag: &str, credentials: registry::Credentials) -> Result<Self> {
+    pub fn parse(
+        name: &str,
+        tag: &str,
+        platform: Option<Platform>,
+        credentials: registry::Credentials,
+    ) -> Result<Self> {
         let reference = names::parse(name)?;
         if reference.digest().is_some() {
             return Err(Error::invalid("cannot push a digest reference"));
@@ -50,7 +55,7 @@ impl PushRequest {
             "" => reference,
             tag => reference.with_tag(tag).map_err(names::invalid)?,
         };
-        Ok(Self { reference, credentials })
+        Ok(Self { reference, platform, credentials })
     }
 }
 
@@ -63,7 +68,11 @@ impl Images {
 }
 
 async fn push(images: Images, request: PushRequest, report: Reporter) -> Result<()> {
-    let PushRequest { reference, credentials } = request;
+    let PushRequest { reference, platform, credentials } = request;
+    if let Some(platform) = platform {
+        // An image here is one for one platform: there is nothing to choose, only to refuse.
+        images.resolve(&reference.clone().with_default_tag().familiar(), Some(&platform)).await?;
+    }
     let shown = reference.repository();
     report.say(Progress::message("", format!("The push refers to repository [{shown}]"))).await;
     let wanted = reference.clone();
@@ -319,12 +328,12 @@ impl One<'_> {
         for layer in ready.record.layers.iter().rev() {
             self.report.say(Progress::step(layer.diff_id.short(), "Preparing", 0, 0)).await;
         }
-        for layer in ready.record.layers.iter().rev().skip(UPLOADS) {
+        for layer in ready.record.layers.iter().rev().skip(self.shared.uploads().available_permits()) {
             self.report.say(Progress::step(layer.diff_id.short(), "Waiting", 0, 0)).await;
         }
         let all = layers.iter().zip(&ready.record.layers);
-        let jobs: Vec<_> = all.map(|(blob, layer)| self.layer(blob, layer, ready)).collect();
-        stream::iter(jobs).buffer_unordered(UPLOADS).try_collect::<Vec<()>>().await?;
+        // Each waits for its turn among all uploads.
+        try_join_all(all.map(|(blob, layer)| self.layer(blob, layer, ready))).await?;
         let config = &ready.manifest.config;
         let path = self.shared.store.content().path(&config.digest);
         self.blob(config, path, None, |_| ()).await?;
@@ -338,12 +347,16 @@ impl One<'_> {
         let path = self.shared.store.content().path(&blob.digest);
         let (report, total, shown) = (self.report.clone(), blob.size, id.clone());
         let told = AtomicU64::new(0);
-        let progress = move |sent: u64| {
-            // Chunks of one upload come one after another.
-            if sent == total || sent >= told.load(Ordering::Relaxed) + STEP {
-                told.store(sent, Ordering::Relaxed);
-                report.hint(Progress::step(&shown, "Pushing", sent, total));
+        let progress = move |step| match step {
+            // Chunks of one upload come one after another, if not from the beginning again.
+            UploadStep::Bytes(sent) => {
+                let before = told.load(Ordering::Relaxed);
+                if sent == total || sent < before || sent >= before + STEP {
+                    told.store(sent, Ordering::Relaxed);
+                    report.hint(Progress::step(&shown, "Pushing", sent, total));
+                }
             }
+            UploadStep::Retrying(seconds) => report.hint(Progress::retrying(&shown, seconds)),
         };
         let status = match self.blob(blob, path, ready.mount.as_deref(), progress).await? {
             Pushed::Exists if ready.mounted.contains(&blob.digest) => {
@@ -362,8 +375,10 @@ impl One<'_> {
         blob: &Descriptor,
         path: PathBuf,
         mount: Option<&str>,
-        progress: impl Fn(u64) + Send + Sync + 'static,
+        progress: impl Fn(UploadStep) + Send + Sync + 'static,
     ) -> Result<Pushed> {
+        // Never closed, so this cannot fail.
+        let _slot = self.shared.uploads().acquire_owned().await;
         let open = || std::fs::File::open(Path::new(&path));
         let pushed = self.pusher.blob(blob, mount, open, progress).await;
         pushed.map_err(super::pull::blob_error)

@@ -35,7 +35,7 @@ impl Images {
             name.parse().map_err(|error| Error::invalid(format!("registry {server:?}: {error}")))?;
         let repository = self.0.client().repository(&reference, credentials);
         match repository.check_credentials().await {
-            Ok(()) => Ok(String::new()),
+            Ok(token) => Ok(token.unwrap_or_default()),
             Err(error) => {
                 let kind = match &error {
                     registry::Error::Refused { .. } | registry::Error::NoBasicAuth => ErrorKind::Unauthorized,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use types::{Digest, Error, ErrorKind, ImageRef, Result};
+use types::{Digest, Error, ErrorKind, ImageRef, Platform, Result};
 
 use super::{Images, Shared};
 
@@ -36,9 +36,16 @@ impl futures_util::Stream for ArchiveStream {
 
 impl Images {
     /// Writes the images that `wanted` names (references, ids; a repository alone means all its tags) as docker-archive
-    /// and OCI layout in one. An unknown one is told before the first byte.
-    pub async fn save(&self, wanted: Vec<String>) -> Result<ArchiveStream> {
-        let chosen = self.blocking(move |shared| shared.choose(&wanted)).await?;
+    /// and OCI layout in one. An unknown one, and one that is not for `platform`, is told before the first byte.
+    pub async fn save(&self, wanted: Vec<String>, platform: Option<Platform>) -> Result<ArchiveStream> {
+        let choose = move |shared: &Shared| {
+            let chosen = shared.choose(&wanted)?;
+            if let Some(platform) = platform {
+                shared.check_platform(&chosen, &platform)?;
+            }
+            Ok(chosen)
+        };
+        let chosen = self.blocking(choose).await?;
         let (chunks, stream) = ArchiveStream::channel();
         let shared = self.0.clone();
         crate::aside("save", move || {
@@ -92,6 +99,18 @@ impl Shared {
             return Err(Error::invalid("no images to save"));
         }
         Ok(chosen)
+    }
+
+    fn check_platform(&self, chosen: &[(Digest, Vec<ImageRef>)], wanted: &Platform) -> Result<()> {
+        for (id, _) in chosen {
+            let record =
+                self.store.images().get(id)?.ok_or_else(|| crate::error::no_such_image(id.as_str()))?;
+            if !record.parsed()?.platform().runs_on(wanted) {
+                let words = format!("no suitable export target found for platform {wanted}");
+                return Err(Error::internal(words));
+            }
+        }
+        Ok(())
     }
 
     fn publish_saved(&self, chosen: &[(Digest, Vec<ImageRef>)]) {

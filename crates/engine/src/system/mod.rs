@@ -10,7 +10,7 @@ use types::{Error, Result};
 
 use crate::containers::request::ListRequest;
 use crate::containers::state::Status;
-use crate::{Containers, Events, Settings, Timestamp, Volumes, blocking, random};
+use crate::{Containers, Events, ProxySettings, Settings, Timestamp, Volumes, blocking, random};
 
 pub use view::{DiskUsage, Info, Version};
 
@@ -49,6 +49,11 @@ impl System {
 
     pub(crate) fn keeps_containers(&self) -> bool {
         self.settings.live.now().live_restore
+    }
+
+    /// On the way to registries.
+    pub(crate) fn proxies(&self) -> &ProxySettings {
+        &self.settings.proxies
     }
 
     /// Takes over what can change, and tells so.
@@ -105,9 +110,6 @@ impl System {
                 .map(|v| v.trim_matches('"').to_owned())
                 .unwrap_or_default()
         };
-        let proxy = |name: &str| {
-            std::env::var(name).or_else(|_| std::env::var(name.to_lowercase())).unwrap_or_default()
-        };
         let words = |list: &[&str]| list.iter().map(|w| (*w).to_owned()).collect();
         let snapshotter = self.store.snapshots().name();
         Ok(Info {
@@ -147,9 +149,9 @@ impl System {
             ncpu: host.validate.cpus,
             mem_total: host.memory_bytes,
             docker_root_dir: settings.data_root.to_string_lossy().into_owned(),
-            http_proxy: proxy("HTTP_PROXY"),
-            https_proxy: proxy("HTTPS_PROXY"),
-            no_proxy: proxy("NO_PROXY"),
+            http_proxy: ProxySettings::masked(&settings.proxies.http),
+            https_proxy: ProxySettings::masked(&settings.proxies.https),
+            no_proxy: settings.proxies.none.clone(),
             name: host.hostname.clone(),
             labels: live.labels.clone(),
             experimental: settings.experimental,

@@ -102,6 +102,41 @@ async fn accounts_say_who_may_do_what_where() {
 }
 
 #[tokio::test]
+async fn a_login_can_be_kept_without_the_password_and_ends_with_it() {
+    let bed = Bed::with(|config| drop(people(config))).await;
+    let login = |query: &str| {
+        bed.request("GET", &format!("/token?service=x{query}")).basic_auth("alice", Some("secret")).send()
+    };
+    let body: Value = login("&offline_token=true").await.unwrap().json().await.unwrap();
+    let refresh = body["refresh_token"].as_str().unwrap().to_owned();
+    let plain: Value = login("").await.unwrap().json().await.unwrap();
+    assert!(plain.get("refresh_token").is_none(), "nobody asked");
+    // A bearer token cannot be made to live longer.
+    let bearer = body["token"].as_str().unwrap();
+    let longer = bed.request("GET", "/token?offline_token=true").bearer_auth(bearer).send().await.unwrap();
+    assert!(longer.json().await.unwrap().get("refresh_token").is_none());
+    let exchange = async || {
+        let form =
+            format!("grant_type=refresh_token&refresh_token={refresh}&scope=repository:team/app:pull,push");
+        bed.request("POST", "/token").body(form).send().await.unwrap()
+    };
+    let body: Value = exchange().await.json().await.unwrap();
+    let push =
+        bed.request("POST", "/v2/team/app/blobs/uploads/").bearer_auth(body["token"].as_str().unwrap());
+    assert_eq!(push.send().await.unwrap().status(), StatusCode::ACCEPTED);
+    let as_bearer = bed.request("GET", "/v2/").bearer_auth(&refresh).send().await.unwrap();
+    assert_eq!(as_bearer.status(), StatusCode::UNAUTHORIZED, "it is no bearer token");
+    let mut accounts = Accounts::load(bed.root()).unwrap();
+    accounts.set_user("alice", "another", Vec::new()).unwrap();
+    accounts.save(bed.root()).unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while exchange().await.status() != StatusCode::UNAUTHORIZED {
+        assert!(tokio::time::Instant::now() < deadline, "the token outlives the password");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
 async fn lists_show_what_one_may_pull_and_mounts_take_only_that() {
     let bed = Bed::with(|config| {
         people(config);

@@ -9,4 +9,5 @@ mod collection;
 mod conformance;
 mod discovery;
 mod faults;
+mod pushing;
 mod upstream;

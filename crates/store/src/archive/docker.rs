@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use types::{Descriptor, ImageConfig, ImageRef};
+use types::{Descriptor, ImageConfig, ImageRef, Platform};
 
 use super::{
     assemble::{self, Planned, PlannedLayer},
@@ -32,10 +32,17 @@ fn or_empty<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error
     Ok(Option::deserialize(input)?.unwrap_or_default())
 }
 
-/// The images that `manifest` lists.
-pub(super) fn images(store: &Store, spool: &Spool, manifest: &[u8]) -> Result<Vec<Planned>> {
+/// The images that `manifest` lists, as far as they are for `platform`.
+pub(super) fn images(
+    store: &Store,
+    spool: &Spool,
+    manifest: &[u8],
+    platform: Option<&Platform>,
+) -> Result<Vec<Planned>> {
     let items: Vec<Item> = assemble::json("manifest.json", manifest)?;
-    items.iter().map(|item| image(store, spool, item)).collect()
+    let images = items.iter().map(|item| image(store, spool, item));
+    let is_wanted = |image: &Planned| platform.is_none_or(|wanted| image.parsed.platform().runs_on(wanted));
+    images.filter(|image| image.as_ref().map_or(true, is_wanted)).collect()
 }
 
 fn image(store: &Store, spool: &Spool, item: &Item) -> Result<Planned> {

@@ -73,7 +73,7 @@ pub struct Loaded {
 /// How to load.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// Which image of an index to take; the host's platform by default.
+    /// Images for others are passed over. Of an index that has several, the host's is taken by default.
     pub platform: Option<Platform>,
 }
 
@@ -102,7 +102,7 @@ fn load_held(
     let mut archive = Decompressor::new(archive)?;
     let spool = spool::read(store, &hold, &mut archive, progress)?;
     let images = if let Some(manifest) = spool.document("manifest.json") {
-        docker::images(store, &spool, manifest)?
+        docker::images(store, &spool, manifest, options.platform.as_ref())?
     } else if let Some(index) = spool.document("index.json") {
         oci::images(store, index, options.platform.as_ref())?
     } else if spool.document("repositories").is_some() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use engine::{Live, Reloadable, Settings};
+use engine::{Live, ProxySettings, Reloadable, Settings};
 use serde_json::Value;
 use types::config::{LogConfig, Ulimit};
 
@@ -61,6 +61,11 @@ pub(crate) fn build(values: &Values) -> Result<DaemonConfig, ConfigError> {
         experimental: values.flag("experimental").unwrap_or(false),
         bridge: networks::build(values, &defaults.bridge)?,
         storage_driver: values.text("storage-driver").unwrap_or_default().to_owned(),
+        proxies: ProxySettings {
+            http: text_or(values, "http-proxy", &defaults.proxies.http),
+            https: text_or(values, "https-proxy", &defaults.proxies.https),
+            none: text_or(values, "no-proxy", &defaults.proxies.none),
+        },
         live: Live::new(reloadable(values)?),
         data_root,
         exec_root: exec_root.clone(),
@@ -97,6 +102,11 @@ pub(crate) fn reloadable(values: &Values) -> Result<Reloadable, ConfigError> {
             values,
             "max-concurrent-downloads",
             defaults.max_concurrent_downloads,
+        )?,
+        max_concurrent_uploads: at_least_one(
+            values,
+            "max-concurrent-uploads",
+            defaults.max_concurrent_uploads,
         )?,
         max_download_attempts: at_least_one(values, "max-download-attempts", defaults.max_download_attempts)?,
     })
@@ -276,7 +286,7 @@ mod tests {
     fn options_reach_the_settings() {
         let config = built(
             "-H unix:// -H 127.0.0.1:99 --exec-root /x --default-shm-size 128M --default-ulimit nofile=5:6 --icc=false \
-             --bip 10.1.0.1/24 --log-opt max-size=1m --live-restore=false --exec-opt native.cgroupdriver=cgroupfs",
+             --http-proxy http://p:1 --max-concurrent-uploads 2 --bip 10.1.0.1/24 --log-opt max-size=1m --live-restore=false --exec-opt native.cgroupdriver=cgroupfs",
         )
         .unwrap();
         assert_eq!(config.hosts, [DEFAULT_HOST, "tcp://127.0.0.1:99"]);
@@ -284,6 +294,10 @@ mod tests {
         assert_eq!(config.settings.live.now().shm_size_bytes, 128 << 20);
         assert_eq!(config.settings.ulimits["nofile"].hard, 6);
         assert!(!config.settings.bridge.icc && !config.settings.live.now().live_restore);
+        assert_eq!(
+            (config.settings.proxies.http.as_str(), config.settings.live.now().max_concurrent_uploads),
+            ("http://p:1", 2)
+        );
         assert_eq!(config.settings.log.config.unwrap()["max-size"], "1m");
     }
 

@@ -5,7 +5,7 @@ use futures_util::StreamExt as _;
 use super::*;
 
 async fn save(world: &World, names: &[&str]) -> Result<Vec<u8>> {
-    let mut stream = world.images.save(names.iter().map(|name| (*name).to_owned()).collect()).await?;
+    let mut stream = world.images.save(names.iter().map(|name| (*name).to_owned()).collect(), None).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.next().await {
         bytes.extend_from_slice(&chunk?);

@@ -237,6 +237,26 @@ impl Access {
         self.tokens.issue(&identity.name, &granted.filter(|scope| !scope.is_empty()).collect::<Vec<_>>())
     }
 
+    /// A token that brings bearer tokens without a password; none for those who have no name, or who came with a bearer
+    /// token, which must not outlive itself.
+    pub(crate) fn issue_refresh(&self, identity: &Identity) -> Result<Option<String>, Fault> {
+        if identity.scopes.is_some() {
+            return Ok(None);
+        }
+        let accounts = self.accounts()?;
+        let account = accounts.as_ref().and_then(|accounts| accounts.find(&identity.name));
+        let secret = account.filter(|_| !identity.name.is_empty()).map(bound_to);
+        secret.map(|secret| self.tokens.issue_refresh(&identity.name, &secret)).transpose()
+    }
+
+    /// Who has this refresh token; nobody if the account is gone or its secret was changed.
+    pub(crate) fn identify_refresh(&self, token: &str) -> Result<Identity, Fault> {
+        let (name, secret) = self.tokens.check_refresh(token)?;
+        let accounts = self.accounts()?.ok_or_else(unauthorized)?;
+        let account = accounts.find(&name).filter(|account| bound_to(account) == secret);
+        account.map(|account| identity_of(&name, account)).ok_or_else(unauthorized)
+    }
+
     /// What `WWW-Authenticate` asks for. `origin` is our own address as the client sees it.
     pub(crate) fn challenge(&self, origin: &str, scope: Option<&str>, error: Option<&str>) -> String {
         match &self.source {
@@ -253,6 +273,11 @@ impl Access {
             }
         }
     }
+}
+
+/// What a refresh token holds of an account's secret: nothing that leads back to it.
+fn bound_to(account: &Account) -> String {
+    Digest::of(Algorithm::Sha256, account.hash.as_bytes()).as_str().to_owned()
 }
 
 fn anonymous(accounts: &Accounts) -> Identity {

@@ -17,6 +17,10 @@ pub(super) const SERVICE: &str = "wharf-registry";
 const ISSUER: &str = "wharf";
 /// Long enough for a slow push of one layer to begin, short enough to be stolen in vain.
 const LIFETIME_S: u64 = 300;
+/// The audience of refresh tokens, which are good for nothing but new bearer tokens.
+const REFRESH: &str = "wharf-registry-refresh";
+/// A login is good for this long, unless the password changes or the account goes.
+const REFRESH_LIFETIME_S: u64 = 180 * 86_400;
 const TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// Actions on one resource: `repository:team/app:pull,push`.
@@ -70,6 +74,18 @@ struct Claims {
     access: Vec<Scope>,
 }
 
+/// What a refresh token says: who, and with which password.
+#[derive(Serialize, Deserialize)]
+struct RefreshClaims {
+    iss: String,
+    sub: String,
+    aud: String,
+    exp: u64,
+    iat: u64,
+    /// Of the account's secret: another password ends the token.
+    secret: String,
+}
+
 /// Signs and checks.
 pub(crate) struct Tokens {
     sign: EncodingKey,
@@ -113,19 +129,44 @@ impl Tokens {
         Ok((token.map_err(Fault::internal)?, LIFETIME_S))
     }
 
+    /// A token that a client keeps in place of a password. `secret` is a digest of what is kept of that one.
+    pub(super) fn issue_refresh(&self, subject: &str, secret: &str) -> Result<String, Fault> {
+        let now = jsonwebtoken::get_current_timestamp();
+        let claims = RefreshClaims {
+            iss: ISSUER.to_owned(),
+            sub: subject.to_owned(),
+            aud: REFRESH.to_owned(),
+            exp: now + REFRESH_LIFETIME_S,
+            iat: now,
+            secret: secret.to_owned(),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &self.sign).map_err(Fault::internal)
+    }
+
+    /// The subject of a refresh token that is ours and still good, and the secret it is bound to.
+    pub(super) fn check_refresh(&self, token: &str) -> Result<(String, String), Fault> {
+        let claims: RefreshClaims = self.decode(token, REFRESH)?;
+        Ok((claims.sub, claims.secret))
+    }
+
     /// The subject and scopes of a token that is ours and still good.
     pub(super) fn check(&self, token: &str) -> Result<(String, Vec<Scope>), Fault> {
+        let claims: Claims = self.decode(token, SERVICE)?;
+        Ok((claims.sub, claims.access))
+    }
+
+    fn decode<T: serde::de::DeserializeOwned>(&self, token: &str, audience: &str) -> Result<T, Fault> {
         let bad = || Fault::new(Code::Unauthorized, "invalid token");
         if token.len() > TOKEN_BYTES_MAX {
             return Err(bad());
         }
         let mut validation = Validation::new(Algorithm::ES256);
-        validation.set_audience(&[SERVICE]);
+        validation.set_audience(&[audience]);
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
-        let data = jsonwebtoken::decode::<Claims>(token, &self.check, &validation).map_err(|_| bad())?;
-        Ok((data.claims.sub, data.claims.access))
+        let data = jsonwebtoken::decode::<T>(token, &self.check, &validation).map_err(|_| bad())?;
+        Ok(data.claims)
     }
 }
 
@@ -156,6 +197,10 @@ mod tests {
         // The key is kept from start to start.
         let again = Tokens::open(ours.path()).unwrap();
         assert_eq!(again.check(&token).unwrap(), ("alice".to_owned(), vec![scope]));
+        // One kind is not good for the other.
+        let refresh = tokens.issue_refresh("alice", "abc").unwrap();
+        assert_eq!(tokens.check_refresh(&refresh).unwrap(), ("alice".to_owned(), "abc".to_owned()));
+        assert!(tokens.check(&refresh).is_err() && tokens.check_refresh(&token).is_err());
         assert!(Tokens::open(theirs.path()).unwrap().check(&token).is_err());
         let mut parts: Vec<&str> = token.split('.').collect();
         parts[1] = "eyJzdWIiOiJyb290In0";

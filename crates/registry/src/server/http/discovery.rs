@@ -1,12 +1,13 @@
 //! Lists: tags, repositories, referrers, search; and the tokens with which clients may ask.
 
+use base64::Engine as _;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::json;
 
 use super::body::Body;
 use super::{Answer, Call, json_answer, scopes, set};
-use crate::server::access::Action;
+use crate::server::access::{Action, Identity};
 use crate::server::digest::Digest;
 use crate::server::error::{Code, Fault};
 use crate::server::manifest::OCI_INDEX;
@@ -124,37 +125,57 @@ pub(super) async fn search(server: &Server, call: &Call) -> Answer {
 /// `GET /token`, distribution's token specification.
 pub(super) fn token(server: &Server, call: &Call) -> Answer {
     let scopes = scopes(call.query.all("scope"));
-    issue(server, &call.identity, &scopes)
+    let refresh = match call.query.get("offline_token") {
+        Some("true") => server.access.issue_refresh(&call.identity)?,
+        _ => None,
+    };
+    issue(server, &call.identity, &scopes, refresh)
 }
 
-fn issue(server: &Server, identity: &crate::server::access::Identity, scopes: &[super::Scope]) -> Answer {
+/// The answer with a bearer token, and with a token for more of them.
+fn issue(server: &Server, identity: &Identity, scopes: &[super::Scope], refresh: Option<String>) -> Answer {
     let (token, seconds) = server.access.issue(identity, scopes)?;
-    let mut response = json_answer(&json!({ "token": token, "access_token": token, "expires_in": seconds,
-        "issued_at": crate::server::observe::now() }));
+    let mut body = json!({ "token": token, "access_token": token, "expires_in": seconds,
+        "issued_at": crate::server::observe::now() });
+    if let Some(refresh) = refresh {
+        body["refresh_token"] = refresh.into();
+    }
+    let mut response = json_answer(&body);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
-/// `POST /token`, the same by OAuth 2: name and password come in a form.
+/// `POST /token`, the same by OAuth 2: name and password, or a refresh token, come in a form.
 pub(super) async fn token_by_form(server: &Server, call: &Call, body: Incoming) -> Answer {
     let bytes = super::manifests::read_small(body, FORM_BYTES_MAX).await?;
     let form = Query::parse(std::str::from_utf8(&bytes).ok());
-    let refuse = |why: &str| Fault::new(Code::Unsupported, why).with_status(StatusCode::BAD_REQUEST);
-    if form.get("grant_type") != Some("password") {
-        return Err(refuse("only grant_type=password is known: identity tokens are not implemented"));
-    }
-    let (name, password) =
-        (form.get("username").unwrap_or_default(), form.get("password").unwrap_or_default());
-    use base64::Engine;
-    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
-    let identity = match server.access.identify(Some(&format!("Basic {pair}"))).await {
+    let identified = match form.get("grant_type") {
+        Some("password") => {
+            let [name, password] = ["username", "password"].map(|key| form.get(key).unwrap_or_default());
+            let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+            server.access.identify(Some(&format!("Basic {pair}"))).await
+        }
+        Some("refresh_token") => {
+            server.access.identify_refresh(form.get("refresh_token").unwrap_or_default())
+        }
+        _ => {
+            let words = "grant_type must be password or refresh_token";
+            return Err(Fault::new(Code::Unsupported, words).with_status(StatusCode::BAD_REQUEST));
+        }
+    };
+    let identity = match identified {
         Err(fault) if fault.status == StatusCode::UNAUTHORIZED => {
             let _full = server.failures.take(&call.peer.address, std::time::Instant::now());
             return Err(fault);
         }
         other => other?,
     };
-    issue(server, &identity, &scopes(form.all("scope")))
+    let refresh = match (form.get("grant_type"), form.get("access_type")) {
+        (Some("refresh_token"), _) => form.get("refresh_token").map(str::to_owned),
+        (_, Some("offline")) => server.access.issue_refresh(&identity)?,
+        _ => None,
+    };
+    issue(server, &identity, &scopes(form.all("scope")), refresh)
 }
 
 /// A page for people.

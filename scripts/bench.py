@@ -6,7 +6,8 @@
 Peers are whatever is there: a Docker daemon at $PEER_DOCKER_HOST (with its client $PEER_DOCKER, default docker;
 $PEER_DOCKER_PIDS: whose memory is its), podman when $PEER_PODMAN names a command for it, and the OCI runtimes crun and
 runc on the PATH or in $PEER_RUNTIMES (name=command, comma-separated). $WHARF is another binary than the release build.
-$BIG_IMAGE is the archive of a heavy image, big:latest, for the rows about images.
+$BIG_IMAGE is the archive of a heavy image, big:latest, for the rows about images and registries; --only-images leaves all others out.
+$PEER_ENTER and $PEER_WORK lead these into the peers' namespaces.
 Each measurement takes one sample of each engine in turn, so that what else the machine does falls on all alike. A loop is bounded; nothing leaves the machine; all that is made is removed. Needs root.
 """
 import argparse, http.client, json, os, pathlib, shlex, shutil, socket, statistics, subprocess, sys, tempfile, threading, time
@@ -277,63 +278,182 @@ def bundle(work, rootfs_tar):
     return root.parent
 
 
-def heavy_image(bench, wharf, work):
-    """Rows about the image archive at $BIG_IMAGE (named big:latest inside), such as mkbig.py writes. Pulls and pushes only
-    where distribution's docker-registry is installed: it listens on a port of loopback that Docker's daemon must reach."""
-    archive = os.environ.get('BIG_IMAGE')
-    if not archive or (bench.only and not any(word in bench.only for word in ('load', 'save', 'rmi', 'pull', 'push', 'image'))):
+IMAGE_WORDS = ('load', 'save', 'rmi', 'pull', 'push', 'image', 'registry')
+
+
+def wait_until(what, ready):
+    deadline = time.monotonic() + 60
+    while not ready():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f'{what} does not answer')
+        time.sleep(0.05)
+
+
+def high_water_mib(pid):
+    """The most memory that a process ever held at once."""
+    return next(int(line.split()[1]) for line in open(f'/proc/{pid}/status') if line.startswith('VmHWM:')) / 1024
+
+
+class Beside:
+    """Programs in the peers' namespaces ($PEER_ENTER), or here; what they write lies in a folder that both sides see."""
+
+    def __init__(self, work):
+        self.enter = shlex.split(os.environ.get('PEER_ENTER', ''))
+        self.work = pathlib.Path(tempfile.mkdtemp(prefix='wharf-bench-', dir=os.environ.get('PEER_WORK', work)))
+        self.running = []
+
+    def start(self, *words):
+        words = [str(word) for word in words]
+        process = subprocess.Popen([*self.enter, *words], stdin=NULL, stdout=NULL, stderr=open(self.work / 'log', 'a'))
+        self.running.append(process)
+        return process
+
+    def run(self, *words):
+        done = subprocess.run([*self.enter, *map(str, words)], stdin=NULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return done.stdout if done.returncode == 0 else None
+
+    def listens(self, port):
+        probe = f'import socket; socket.create_connection(("127.0.0.1", {port}), 5)'
+        bash = f'exec 3<>/dev/tcp/127.0.0.1/{port}'
+        return self.run('bash', '-c', bash) is not None or self.run('python3', '-c', probe) is not None
+
+    def stop(self):
+        for process in self.running:
+            process.terminate()
+        for process in self.running:
+            process.wait()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def registries(beside, wharf):
+    """Ours and distribution's, where that is installed: name -> (port, process). Each on a folder of its own."""
+    config = beside.work / 'registry.yml'
+    config.write_text(f'version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage:\n  cache: {{blobdescriptor: inmemory}}\n'
+                      f'  filesystem: {{rootdirectory: {beside.work}/distribution}}\nhttp: {{addr: 127.0.0.1:5682}}\n')
+    ours = beside.work / 'ours.yml'
+    ours.write_text(f'version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage:\n  delete: {{enabled: true}}\n'
+                    f'  filesystem: {{rootdirectory: {beside.work}/ours}}\nhttp: {{addr: 127.0.0.1:5681}}\n')
+    found = {'wharf': (5681, beside.start(wharf, 'registry', 'serve', '--config', ours))}
+    if beside.run('docker-registry', '--version') is not None:
+        found['distribution'] = (5682, beside.start('docker-registry', 'serve', config))
+    for name, (port, _) in found.items():
+        wait_until(f'the registry {name}', lambda: beside.listens(port))
+    return found
+
+
+def registry_rows(bench, beside, found):
+    """Requests for one small manifest, and a large blob, of each registry; then the memory that it took."""
+    if bench.only and 'registry' not in bench.only:
         return
-    host = f'unix://{work}/images.sock'
-    flags = ['--data-root', f'{work}/images', '--exec-root', f'{work}/images-run', '--bridge', 'none', '--iptables=false', '--cgroup-parent', '/wharf-bench-images']
-    daemon = subprocess.Popen([wharf, 'daemon', '-H', host, '--pidfile', f'{work}/images.pid', *flags], stdin=NULL, stdout=NULL, stderr=open(work / 'log', 'a'))
-    registry = None
+    blob = beside.work / 'blob'
+    with open(blob, 'wb') as file:
+        for _ in range(100):
+            file.write(os.urandom(1 << 20))
+    digest = subprocess.check_output(['sha256sum', blob], text=True).split()[0]
+    tool = beside.run('wrk', '--version') is not None or shutil.which('wrk')
+    for port, _ in found.values():
+        base = f'http://127.0.0.1:{port}/v2/bench/blob/blobs'
+        begun = beside.run('curl', '-sf', '-D', '-', '-o', '/dev/null', '-X', 'POST', '-H', 'Content-Length: 0', f'{base}/uploads/')
+        place = next(line.split(': ', 1)[1].strip() for line in begun.splitlines() if line.lower().startswith('location:'))
+        place = place if place.startswith('http') else f'http://127.0.0.1:{port}{place}'
+        mark = '&' if '?' in place else '?'
+        if beside.run('curl', '-sf', '-X', 'PUT', '-T', blob, '-H', 'Content-Type: application/octet-stream', f'{place}{mark}digest=sha256:{digest}') is None:
+            raise RuntimeError('a blob cannot be pushed')
+    blob.unlink()
+
+    def requests(port):
+        said = beside.run('wrk', '-t1', '-c16', '-d4s', f'http://127.0.0.1:{port}/v2/bench/small/manifests/1')
+        return float(next(line.split()[1] for line in said.splitlines() if line.startswith('Requests/sec')))
+
+    def throughput(port):
+        url = f'http://127.0.0.1:{port}/v2/bench/blob/blobs/sha256:{digest}'
+        return float(beside.run('curl', '-sf', '-o', '/dev/null', '-w', '%{speed_download}', url)) / (1 << 20)
+    if tool:
+        bench.compare('registry: manifest by tag (`wrk -t1 -c16 -d4s`)', {name: (lambda port=port: requests(port)) for name, (port, _) in found.items()}, n=3, unit='requests/s')
+    bench.compare('registry: 100 MiB blob (`curl`)', {name: (lambda port=port: throughput(port)) for name, (port, _) in found.items()}, n=6, unit='MiB/s')
+    peaks = {name: high_water_mib(process.pid) for name, (_, process) in found.items()}
+    bench.rows.append(('registry: most memory after all of it', 'MiB', {name: {'n': 1, 'median': mib, 'min': mib} for name, mib in peaks.items()}))
+
+
+def heavy_image(bench, wharf, work):
+    """Rows about the image archive at $BIG_IMAGE (named big:latest inside, of 8 layers), such as mkbig.py writes, and about
+    registries. With peers in namespaces of their own all of it, ours too, runs there: $PEER_ENTER is the command that enters
+    them, $PEER_WORK a folder that lies on the same path on both sides."""
+    archive = os.environ.get('BIG_IMAGE')
+    if not archive or (bench.only and not any(word in bench.only for word in IMAGE_WORDS)):
+        return
+    beside = Beside(work)
     try:
+        program = beside.work / 'wharf'
+        shutil.copy(wharf, program)
+        host = f'unix://{beside.work}/images.sock'
+        flags = ['--data-root', beside.work / 'images', '--exec-root', beside.work / 'run', '--bridge', 'none', '--iptables=false', '--cgroup-parent', '/wharf-bench-images']
+        daemon = beside.start(program, 'daemon', '-H', host, '--pidfile', beside.work / 'images.pid', *flags)
         engines = [Engine('wharf', [wharf], host)]
         if os.environ.get('PEER_DOCKER_HOST'):
             engines.append(Engine('docker', shlex.split(os.environ.get('PEER_DOCKER', 'docker')), os.environ['PEER_DOCKER_HOST']))
-        deadline = time.monotonic() + 30
-        while subprocess.run([*engines[0].client, 'version'], env=engines[0].env, stdout=NULL, stderr=NULL).returncode:
-            if time.monotonic() > deadline:
-                raise RuntimeError('the daemon for images does not answer')
-            time.sleep(0.05)
-        copy = work / 'big.tar'
+        wait_until('the daemon for images', lambda: not subprocess.run([*engines[0].client, 'version'], env=engines[0].env, stdout=NULL, stderr=NULL).returncode)
+        copy = beside.work / 'big.tar'
+        size = f'{os.stat(archive).st_size / (1 << 20):.0f} MiB'
 
-        def each(prepare, words):
+        def each(prepare, words, between=lambda: None):
             def sample(engine):
                 for line in prepare:
                     engine.cli(*line, check=False)
+                between()
                 os.sync()
                 return ms(lambda: engine.cli(*words))
             return {engine.name: (lambda engine=engine: sample(engine)) for engine in engines}
-        forget = ('rmi', '-f', 'big:latest')
-        bench.compare('`load` of a 522 MiB image of 8 layers', each([forget], ('load', '-q', '-i', archive)), n=3)
-        bench.compare('`save` of it', each([('load', '-q', '-i', archive)], ('save', '-o', str(copy), 'big:latest')), n=3)
+        forget, load = ('rmi', '-f', 'big:latest'), ('load', '-q', '-i', archive)
+        bench.compare(f'`load` of an image of 8 layers, {size}', each([forget], load), n=3)
+        bench.compare('`save` of it', each([load], ('save', '-o', str(copy), 'big:latest')), n=3)
         copy.unlink(missing_ok=True)
-        bench.compare('`rmi` of it', each([('load', '-q', '-i', archive)], ('rmi', 'big:latest')), n=3)
-        if not shutil.which('docker-registry'):
-            return
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            port = probe.getsockname()[1]
-        config = work / 'registry.yml'
-        config.write_text(f'version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {work}/registry}}\nhttp: {{addr: 127.0.0.1:{port}}}\n')
-        registry = subprocess.Popen(['docker-registry', 'serve', config], stdin=NULL, stdout=NULL, stderr=NULL)
-        time.sleep(1)
-        name = f'127.0.0.1:{port}/big:latest'
+        bench.compare('`rmi` of it', each([load], ('rmi', 'big:latest')), n=3)
+        found = registries(beside, program)
+        name, second, small = (f'127.0.0.1:5681/bench/{one}' for one in ('big:1', 'second:1', 'small:1'))
         for engine in engines:
-            engine.cli('load', '-q', '-i', archive)
+            engine.cli(*load)
             engine.cli('tag', 'big:latest', name)
-        engines[0].cli('push', name)
+        engines[0].cli('push', '-q', name)
+        # The same image with one file more: seven layers of it are there when the first one is, and the eighth.
+        engines[0].cli('create', '--name', 'wharf-bench-second', 'big:latest', 'true')
+        (beside.work / 'file').write_bytes(os.urandom(1 << 20))
+        engines[0].cli('cp', str(beside.work / 'file'), 'wharf-bench-second:/file')
+        engines[0].cli('commit', 'wharf-bench-second', second)
+        engines[0].cli('rm', 'wharf-bench-second')
+        engines[0].cli('push', '-q', second)
+        for port, _ in found.values():
+            engines[0].cli('tag', second, f'127.0.0.1:{port}/bench/small:1')
+            engines[0].cli('push', '-q', f'127.0.0.1:{port}/bench/small:1')
+            engines[0].cli('rmi', f'127.0.0.1:{port}/bench/small:1')
+        engines[0].cli('rmi', second)
         # Daemons that live behind another network cannot come here.
         engines = [engine for engine in engines if engine.name == 'wharf' or subprocess.run([*engine.client, 'pull', '-q', name], env=engine.env, stdout=NULL, stderr=NULL).returncode == 0]
         bench.compare('cold `pull` of it, gzip, from a registry on this machine', each([forget, ('rmi', '-f', name)], ('pull', '-q', name)), n=3)
+        bench.compare('`pull` of another one that has a layer more', each([('rmi', '-f', second), ('pull', '-q', name)], ('pull', '-q', second)), n=3)
+        fresh = [0]
+
+        def elsewhere(engine):
+            # Another name for the registry's host has no repository to mount from.
+            fresh[0] += 1
+            there = f'localhost:5681/bench/fresh-{fresh[0]}:1'
+            engine.cli('tag', name, there)
+            subprocess.run(['rm', '-rf', *(beside.work / 'ours/docker/registry/v2').glob('*')], check=True)
+            os.sync()
+            taken = ms(lambda: engine.cli('push', '-q', there))
+            engine.cli('rmi', there)
+            return taken
         bench.compare('`push` of it where all is there', each([], ('push', '-q', name)), n=5)
         for engine in engines:
-            engine.cli('rmi', '-f', name, check=False)
+            engine.cli('rmi', '-f', second, check=False)
+        registry_rows(bench, beside, found)
+        bench.compare('`push` of it to an empty registry', {engine.name: (lambda engine=engine: elsewhere(engine)) for engine in engines}, n=3)
+        peak = high_water_mib(daemon.pid)
+        bench.rows.append(('most memory of the daemon after all of it', 'MiB', {'wharf': {'n': 1, 'median': peak, 'min': peak}}))
+        for engine in engines:
+            engine.cli('rmi', '-f', 'big:latest', name, check=False)
     finally:
-        for process in filter(None, (registry, daemon)):
-            process.terminate()
-            process.wait()
+        beside.stop()
 
 
 def binary():
@@ -361,6 +481,7 @@ def main():
     parser.add_argument('--n', type=int, default=30)
     parser.add_argument('--only')
     parser.add_argument('--json', type=pathlib.Path)
+    parser.add_argument('--only-images', action='store_true')
     arguments = parser.parse_args()
     bench = Bench(arguments)
     work = pathlib.Path(tempfile.mkdtemp(prefix='wharf-bench-', dir='/var/tmp'))
@@ -389,7 +510,17 @@ def main():
         daemon.terminate()
         daemon.wait()
 
+    def report():
+        print(f"\nMedian (minimum) of at least {arguments.n} samples, taken in turns; load {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs, Linux {os.uname().release}, {time.strftime('%Y-%m-%d')}.\n")
+        print(bench.table())
+        if arguments.json:
+            arguments.json.write_text(json.dumps([{'what': w, 'unit': u, 'engines': r} for w, u, r in bench.rows], indent=1))
+
     try:
+        if arguments.only_images:
+            heavy_image(bench, wharf, work)
+            report()
+            return
         rootfs = work / 'rootfs.tar'
         with open(rootfs, 'wb') as file:
             subprocess.run([ROOT / 'scripts/busybox-rootfs.sh'], stdout=file, check=True)
@@ -493,10 +624,7 @@ def main():
             stop()
             return took
         bench.compare('daemon start to first `_ping`', {'wharf': restart}, n=20)
-        print(f"\nMedian (minimum) of at least {arguments.n} samples, taken in turns; load {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs, Linux {os.uname().release}, {time.strftime('%Y-%m-%d')}.\n")
-        print(bench.table())
-        if arguments.json:
-            arguments.json.write_text(json.dumps([{'what': w, 'unit': u, 'engines': r} for w, u, r in bench.rows], indent=1))
+        report()
     finally:
         if daemon and daemon.poll() is None:
             subprocess.run(f"DOCKER_HOST={host} {wharf} ps -aq | DOCKER_HOST={host} xargs -r {wharf} rm -f", shell=True, stdout=NULL, stderr=NULL)

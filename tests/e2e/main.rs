@@ -34,6 +34,7 @@ mod push;
 mod raw;
 mod registry;
 mod registry_client;
+mod registry_faults;
 mod registry_server;
 mod reload;
 mod sdk;

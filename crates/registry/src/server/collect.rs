@@ -29,7 +29,7 @@ pub struct Report {
     pub live_blobs: u64,
     /// Tags that retention rules do not keep, as `NAME:TAG`.
     pub tags: Vec<String>,
-    /// Manifests without a tag, as `NAME@DIGEST`.
+    /// Manifests without a tag, or kept for another registry for long enough, as `NAME@DIGEST`.
     pub manifests: Vec<String>,
     /// Blobs that nobody names.
     pub blobs: u64,
@@ -152,17 +152,20 @@ async fn mark(
 ) -> Result<(), Fault> {
     let content = &server.content;
     let revisions = content.digests_in(&layout::revisions(name)).await?;
+    // A copy of another registry's content is only good for so long; whoever asks again gets it anew.
+    let ttl = server.upstreams.ttl(name);
     let kept = match server.config.collection.untagged {
         false => revisions.iter().cloned().collect(),
         true => tagged(server, name, gone, &revisions).await?,
     };
     for digest in revisions {
         let Some(stored) = content.stored(&digest).await? else { continue };
-        let is_young = match content.storage.meta(&layout::revision_link(name, &digest)).await {
-            Ok(meta) => SystemTime::now().duration_since(meta.modified).is_ok_and(|age| age < grace),
-            Err(_) => false,
-        };
-        if !kept.contains(&digest) && !is_young && !content.is_recent(&digest, grace, began) {
+        let linked = content.storage.meta(&layout::revision_link(name, &digest)).await;
+        let age = linked.ok().and_then(|meta| SystemTime::now().duration_since(meta.modified).ok());
+        let is_young = age.is_some_and(|age| age < grace);
+        let is_outdated = ttl.zip(age).is_some_and(|(ttl, age)| age >= ttl);
+        let is_kept = kept.contains(&digest) && !is_outdated;
+        if !is_kept && !is_young && !content.is_recent(&digest, grace, began) {
             let _turn = server.turns.take(name).await;
             // A push may have named it while we looked.
             if content.is_recent(&digest, grace, began) {

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -73,6 +73,11 @@ impl Upstreams {
         // The longest prefix first.
         upstreams.sort_by_key(|upstream| std::cmp::Reverse(upstream.options.prefix.len()));
         Self { upstreams, flights: Mutex::default() }
+    }
+
+    /// How long what comes into this repository is kept; nothing for those that are our own.
+    pub(crate) fn ttl(&self, name: &str) -> Option<Duration> {
+        self.find(name).and_then(|(upstream, _)| upstream.options.ttl)
     }
 
     /// The upstream of a repository, and the repository's name there.

@@ -9,5 +9,6 @@ mod collection;
 mod conformance;
 mod discovery;
 mod faults;
+mod notifications;
 mod pushing;
 mod upstream;

@@ -14,7 +14,51 @@ fn in_front_of(config: &mut Config, bed: &Bed, fresh: Duration) {
         username: String::new(),
         password: String::new(),
         fresh,
+        ttl: None,
     }];
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn copies_go_when_their_time_is_over_and_come_back_when_asked_for() {
+    let upstream = Bed::new().await;
+    let (manifest, _) = upstream.push_image("team/app", "1", b"layer").await;
+    let bed = Bed::with(|config| {
+        in_front_of(config, &upstream, Duration::ZERO);
+        config.upstreams[0].ttl = Some(Duration::from_secs(3600));
+        config.collection.grace = Duration::ZERO;
+    })
+    .await;
+    bed.push_image("own/app", "1", b"ours").await;
+    let path = "/v2/mirror/team/app/manifests/1";
+    let blob = format!("/v2/mirror/team/app/blobs/{}", sha256(b"layer"));
+    let fetch = async || {
+        assert_eq!(bed.get(path).await.text().await.unwrap(), manifest.to_string());
+        assert_eq!(bed.get(&blob).await.text().await.unwrap(), "layer");
+    };
+    fetch().await;
+    let collect = async || {
+        let request = registry::server::AdminRequest::Collect { dry_run: false, now: true };
+        let told = registry::server::ask(bed.root(), &request).await.unwrap().unwrap();
+        serde_json::from_value::<registry::server::Report>(told).unwrap()
+    };
+    assert!(collect().await.manifests.is_empty(), "it is young");
+    // Two hours pass for every link of both repositories.
+    let then = std::time::SystemTime::now() - Duration::from_secs(7200);
+    let mut folders = vec![bed.root().join("docker/registry/v2/repositories")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => std::fs::File::open(entry.path()).unwrap().set_modified(then).unwrap(),
+            }
+        }
+    }
+    let report = collect().await;
+    assert!(report.manifests.iter().all(|gone| gone.starts_with("mirror/team/app@")), "{report:?}");
+    // Its config is that of our own image, too.
+    assert_eq!((report.manifests.len(), report.blobs), (1, 2), "{report:?}");
+    assert_eq!(bed.get("/v2/own/app/manifests/1").await.status(), StatusCode::OK);
+    fetch().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

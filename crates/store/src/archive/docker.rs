@@ -48,6 +48,7 @@ pub(super) fn images(
 fn image(store: &Store, spool: &Spool, item: &Item) -> Result<Planned> {
     let config_blob = spool.file(&item.config)?;
     let (config, parsed) = assemble::config(store, &config_blob.digest)?;
+    check_os(&parsed)?;
     let diff_ids = &parsed.rootfs.diff_ids;
     assemble::check(&parsed, item.layers.len())?;
     let mut layers = Vec::with_capacity(diff_ids.len());

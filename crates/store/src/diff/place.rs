@@ -142,6 +142,9 @@ impl Place {
                     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                     let made =
                         rustix::fs::openat(&parent, name, flags, Mode::empty()).at("opening", &shown)?;
+                    // A parent with the set-group-ID bit gives its group to what is made in it. That is not the layer's.
+                    let group = rustix::process::getegid();
+                    rustix::fs::fchown(&made, None, Some(group)).at("changing the owner of", &shown)?;
                     // Whatever our umask is.
                     rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755))
                         .at("changing the mode of", &shown)?;

@@ -92,6 +92,8 @@ pub struct UpstreamOptions {
     pub password: String,
     /// For how long a tag is believed without asking the upstream.
     pub fresh: Duration,
+    /// How long what was fetched is kept, from when it came; a collection then removes it. For ever, if not given.
+    pub ttl: Option<Duration>,
 }
 
 /// Where events go.

@@ -218,7 +218,8 @@ fn proxy(node: &Node<'_>, config: &mut Config) -> Result<(), ConfigError> {
     }
     node.get("username").text()?;
     node.get("password").text()?;
-    node.pass_over(&["ttl", "exec"]);
+    node.get("ttl").duration()?;
+    node.pass_over(&["exec"]);
     Ok(())
 }
 
@@ -233,6 +234,8 @@ fn upstream(node: &Node<'_>, prefix: String, url: String) -> Result<UpstreamOpti
         username: node.get("username").text()?.unwrap_or_default(),
         password: node.get("password").text()?.unwrap_or_default(),
         fresh: node.get("fresh").duration()?.unwrap_or(Duration::from_secs(60)),
+        // distribution's 0 means for ever.
+        ttl: node.get("ttl").duration()?.filter(|ttl| !ttl.is_zero()),
         url,
     })
 }
@@ -354,7 +357,7 @@ mod tests {
     #[test]
     fn our_own_keys_are_read() {
         let config = read(
-            "version: 0.1\nproxy: {remoteurl: 'https://a.example'}\nwharf:\n  upstreams: [{prefix: hub/, url: 'http://b.example:1/', fresh: 5m}]\n  \
+            "version: 0.1\nproxy: {remoteurl: 'https://a.example', ttl: 168h}\nwharf:\n  upstreams: [{prefix: hub/, url: 'http://b.example:1/', fresh: 5m}]\n  \
              immutable: [{tags: 'v*'}]\n  retention: [{repositories: 'ci/**', keeplast: 3, keepwithin: 7d}]\n  \
              ratelimit: {requests: 100}\n  gc: {interval: 24h, untagged: true}\n",
             &[],
@@ -362,6 +365,8 @@ mod tests {
         .unwrap();
         let prefixes: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.prefix.as_str()).collect();
         assert_eq!(prefixes, ["", "hub"]);
+        let ttls: Vec<_> = config.upstreams.iter().map(|upstream| upstream.ttl).collect();
+        assert_eq!(ttls, [Some(Duration::from_secs(168 * 3600)), None]);
         assert_eq!(config.rate_limit, Some((100, 200)));
         assert_eq!(config.retention.first().and_then(|rule| rule.keep_last), Some(3));
         assert!(config.collection.untagged && !config.delete);

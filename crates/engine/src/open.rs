@@ -8,7 +8,9 @@ use types::Result;
 
 use crate::containers::Parts;
 use crate::images::ImageSettings;
-use crate::{Containers, Events, Images, Networks, ProxySettings, Reloadable, Settings, System, Volumes, blocking};
+use crate::{
+    Containers, Events, Images, Networks, ProxySettings, Reloadable, Settings, System, Volumes, blocking,
+};
 
 /// The open domain: one handle for each part. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -3,9 +3,15 @@
 //!
 //! `Option<Vec<_>>` stands where Docker tells an absent list (`null`) from an empty one (`[]`).
 
+mod mounts;
+mod resources;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+pub use mounts::{BindOptions, DriverConfig, ImageOptions, MountRequest, TmpfsOptions, VolumeOptions};
+pub use resources::{DeviceMapping, DeviceRequest, Resources, ThrottleDevice, Ulimit, WeightDevice};
 
 /// An empty JSON object: Go's `struct{}` as the value of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -263,95 +269,6 @@ fn null_list<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Vec<String>>,
     Option::deserialize(input)
 }
 
-/// Limits, most of them cgroup files. 0 is "no limit" except where noted.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Resources {
-    /// Relative weight against other containers; 0 is the kernel's 1024.
-    #[serde(deserialize_with = "null_default")]
-    pub cpu_shares: i64,
-    /// Bytes.
-    #[serde(deserialize_with = "null_default")]
-    pub memory: i64,
-    /// Billionths of a CPU.
-    #[serde(deserialize_with = "null_default")]
-    pub nano_cpus: i64,
-    /// Parent cgroup.
-    #[serde(deserialize_with = "null_default")]
-    pub cgroup_parent: String,
-    /// 10 to 1000.
-    #[serde(deserialize_with = "null_default")]
-    pub blkio_weight: u16,
-    /// Weight by device.
-    pub blkio_weight_device: Option<Vec<WeightDevice>>,
-    /// Bytes per second.
-    pub blkio_device_read_bps: Option<Vec<ThrottleDevice>>,
-    /// Bytes per second.
-    pub blkio_device_write_bps: Option<Vec<ThrottleDevice>>,
-    /// Operations per second.
-    #[serde(rename = "BlkioDeviceReadIOps")]
-    pub blkio_device_read_iops: Option<Vec<ThrottleDevice>>,
-    /// Operations per second.
-    #[serde(rename = "BlkioDeviceWriteIOps")]
-    pub blkio_device_write_iops: Option<Vec<ThrottleDevice>>,
-    /// Microseconds.
-    #[serde(deserialize_with = "null_default")]
-    pub cpu_period: i64,
-    /// Microseconds per period.
-    #[serde(deserialize_with = "null_default")]
-    pub cpu_quota: i64,
-    /// Microseconds.
-    #[serde(deserialize_with = "null_default")]
-    pub cpu_realtime_period: i64,
-    /// Microseconds per period.
-    #[serde(deserialize_with = "null_default")]
-    pub cpu_realtime_runtime: i64,
-    /// `0-2,4`.
-    #[serde(deserialize_with = "null_default")]
-    pub cpuset_cpus: String,
-    /// `0,1`.
-    #[serde(deserialize_with = "null_default")]
-    pub cpuset_mems: String,
-    /// Host devices.
-    pub devices: Option<Vec<DeviceMapping>>,
-    /// `c 1:3 rwm`.
-    pub device_cgroup_rules: Option<Vec<String>>,
-    /// Devices by driver and capability (GPUs).
-    pub device_requests: Option<Vec<DeviceRequest>>,
-    /// Bytes; gone from kernels.
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "is_zero")]
-    pub kernel_memory: i64,
-    /// Bytes; cgroup v1 only.
-    #[serde(rename = "KernelMemoryTCP", deserialize_with = "null_default", skip_serializing_if = "is_zero")]
-    pub kernel_memory_tcp: i64,
-    /// Bytes, soft.
-    #[serde(deserialize_with = "null_default")]
-    pub memory_reservation: i64,
-    /// Bytes of memory and swap; -1 unlimited, 0 twice the memory.
-    #[serde(deserialize_with = "null_default")]
-    pub memory_swap: i64,
-    /// 0 to 100; -1 or null the default.
-    pub memory_swappiness: Option<i64>,
-    /// cgroup v1 only.
-    pub oom_kill_disable: Option<bool>,
-    /// 0 and -1 are unlimited.
-    pub pids_limit: Option<i64>,
-    /// Resource limits of processes.
-    pub ulimits: Option<Vec<Ulimit>>,
-    /// Windows only.
-    #[serde(deserialize_with = "null_default")]
-    pub cpu_count: i64,
-    /// Windows only.
-    #[serde(deserialize_with = "null_default")]
-    pub cpu_percent: i64,
-    /// Windows only.
-    #[serde(rename = "IOMaximumIOps", deserialize_with = "null_default")]
-    pub io_maximum_iops: u64,
-    /// Windows only.
-    #[serde(rename = "IOMaximumBandwidth", deserialize_with = "null_default")]
-    pub io_maximum_bandwidth: u64,
-}
-
 /// A log driver and its options.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -385,179 +302,6 @@ pub struct PortBinding {
     /// A port, a range `a-b`, or empty for any free one.
     #[serde(rename = "HostPort", deserialize_with = "null_default")]
     pub host_port: String,
-}
-
-/// `--blkio-weight-device`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct WeightDevice {
-    /// Host path of the device.
-    pub path: String,
-    /// 10 to 1000.
-    pub weight: u16,
-}
-
-/// `--device-read-bps` and its kind.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ThrottleDevice {
-    /// Host path of the device.
-    pub path: String,
-    /// Per second.
-    pub rate: u64,
-}
-
-/// `--device`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct DeviceMapping {
-    /// Host path.
-    pub path_on_host: String,
-    /// Container path.
-    pub path_in_container: String,
-    /// Any of `r`, `w`, `m`.
-    pub cgroup_permissions: String,
-}
-
-/// `--gpus`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct DeviceRequest {
-    /// `nvidia`, `cdi`, ...
-    pub driver: String,
-    /// -1 is all.
-    pub count: i64,
-    /// Named devices.
-    #[serde(rename = "DeviceIDs")]
-    pub device_ids: Option<Vec<String>>,
-    /// Any of these sets.
-    pub capabilities: Option<Vec<Vec<String>>>,
-    /// Driver options.
-    pub options: Option<BTreeMap<String, String>>,
-}
-
-/// `--ulimit`. -1 is unlimited.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Ulimit {
-    /// `nofile`, ...
-    pub name: String,
-    /// The most the soft limit may become.
-    pub hard: i64,
-    /// What holds now.
-    pub soft: i64,
-}
-
-/// `--mount`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct MountRequest {
-    /// `bind`, `volume`, `tmpfs`, `image`, `cluster`, `npipe`.
-    #[serde(rename = "Type", skip_serializing_if = "String::is_empty")]
-    pub kind: String,
-    /// Host path, volume name or image.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub source: String,
-    /// Container path.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub target: String,
-    /// Read-only.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub read_only: bool,
-    /// macOS hints; kept, without meaning here.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub consistency: String,
-    /// For `bind`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bind_options: Option<BindOptions>,
-    /// For `volume`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub volume_options: Option<VolumeOptions>,
-    /// For `image`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_options: Option<ImageOptions>,
-    /// For `tmpfs`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tmpfs_options: Option<TmpfsOptions>,
-}
-
-/// Options of a bind mount.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct BindOptions {
-    /// `rprivate`, `private`, `rshared`, `shared`, `rslave`, `slave`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub propagation: String,
-    /// Without the mounts below the source.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub non_recursive: bool,
-    /// Make a missing source.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub create_mountpoint: bool,
-    /// Read-only for the mount itself, not for those below it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub read_only_non_recursive: bool,
-    /// Fail when those below cannot be made read-only.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub read_only_force_recursive: bool,
-    /// `me`: what the container's user writes belongs to the owner of the source, and looks in the container as if it
-    /// were its user's. Not Docker's.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub owner: String,
-}
-
-/// Options of a volume mount.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct VolumeOptions {
-    /// Do not fill a new volume from the image.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub no_copy: bool,
-    /// For a volume made by this mount.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub labels: Option<BTreeMap<String, String>>,
-    /// Directory inside the volume.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub subpath: String,
-    /// For a volume made by this mount.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub driver_config: Option<DriverConfig>,
-}
-
-/// Options of an image mount.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ImageOptions {
-    /// Directory inside the image.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub subpath: String,
-}
-
-/// A volume driver and its options.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct DriverConfig {
-    /// `local`, ...
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// Driver options.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub options: Option<BTreeMap<String, String>>,
-}
-
-/// Options of a tmpfs mount.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct TmpfsOptions {
-    /// Bytes; 0 is no limit.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub size_bytes: i64,
-    /// Permission bits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mode: Option<u32>,
-    /// `[["noexec"], ["uid", "5"]]`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub options: Option<Vec<Vec<String>>>,
 }
 
 /// What a user asks of one endpoint (`EndpointSettings` of a create request; Engine API `EndpointSettings`).

@@ -11,6 +11,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 use tar::{Entry, EntryKind, Reader, Writer};
 use wire::client::TlsOptions;
@@ -275,8 +276,7 @@ fn check_path(path: &str) -> Result<(), &'static str> {
 
 /// The name of a context's directory.
 fn id_of(name: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    types::id::hex(digest(&SHA256, name.as_bytes()).as_ref())
 }
 
 fn read_meta(path: &Path) -> Result<Option<Meta>, String> {

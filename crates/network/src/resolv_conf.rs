@@ -42,22 +42,8 @@ pub fn host_resolv_conf() -> (&'static str, String) {
 /// The container's file, made from the host's (`path` is only named in a comment) and the overrides.
 pub fn resolv_conf(path: &str, host: &str, dns: &DnsOptions) -> String {
     let mut parsed = Parsed::new(host);
-    let mut overrides = Vec::new();
-    let mut ndots_from = parsed.has_ndots().then_some("host");
+    let Overridden { names: overrides, ndots_from } = parsed.override_by(dns);
     let mut used_defaults = false;
-    if !dns.servers.is_empty() {
-        parsed.servers = dns.servers.iter().map(ToString::to_string).collect();
-        overrides.push("nameservers");
-    }
-    if !dns.search.is_empty() {
-        parsed.search = dns.search.iter().filter(|domain| *domain != ".").cloned().collect();
-        overrides.push("search");
-    }
-    if !dns.options.is_empty() {
-        parsed.options = dns.options.clone();
-        ndots_from = parsed.has_ndots().then_some("override");
-        overrides.push("options");
-    }
     if dns.servers.is_empty() && !dns.host_network {
         parsed.servers.retain(|server| reachable(server, dns.ipv6));
         if parsed.servers.is_empty() {
@@ -100,21 +86,7 @@ pub fn resolv_conf(path: &str, host: &str, dns: &DnsOptions) -> String {
 /// The file of a container on a network with names: our own name server asks those that are listed, or the host's.
 pub fn internal_resolv_conf(path: &str, host: &str, dns: &DnsOptions) -> String {
     let mut parsed = Parsed::new(host);
-    let mut overrides = Vec::new();
-    let mut ndots_from = parsed.has_ndots().then_some("host");
-    if !dns.servers.is_empty() {
-        parsed.servers = dns.servers.iter().map(ToString::to_string).collect();
-        overrides.push("nameservers");
-    }
-    if !dns.search.is_empty() {
-        parsed.search = dns.search.iter().filter(|domain| *domain != ".").cloned().collect();
-        overrides.push("search");
-    }
-    if !dns.options.is_empty() {
-        parsed.options = dns.options.clone();
-        ndots_from = parsed.has_ndots().then_some("override");
-        overrides.push("options");
-    }
+    let Overridden { names: overrides, ndots_from } = parsed.override_by(dns);
     if !parsed.has_ndots() {
         // Names without a dot are ours: no search domain before them.
         parsed.options.push("ndots:0".to_owned());
@@ -166,7 +138,35 @@ struct Parsed {
     invalid: Vec<String>,
 }
 
+/// What a container's own options changed, for the comments at the end of the file.
+struct Overridden {
+    /// The kinds of lines that come from the options.
+    names: Vec<&'static str>,
+    /// Who said `ndots`: `host` or `override`.
+    ndots_from: Option<&'static str>,
+}
+
 impl Parsed {
+    /// Puts the options of a container or of the daemon in the place of the host's.
+    fn override_by(&mut self, dns: &DnsOptions) -> Overridden {
+        let mut names = Vec::new();
+        let mut ndots_from = self.has_ndots().then_some("host");
+        if !dns.servers.is_empty() {
+            self.servers = dns.servers.iter().map(ToString::to_string).collect();
+            names.push("nameservers");
+        }
+        if !dns.search.is_empty() {
+            self.search = dns.search.iter().filter(|domain| *domain != ".").cloned().collect();
+            names.push("search");
+        }
+        if !dns.options.is_empty() {
+            self.options.clone_from(&dns.options);
+            ndots_from = self.has_ndots().then_some("override");
+            names.push("options");
+        }
+        Overridden { names, ndots_from }
+    }
+
     fn new(text: &str) -> Self {
         let mut parsed = Self::default();
         for line in text.lines() {

@@ -335,20 +335,32 @@ pub(crate) fn save(context: &Context, parsed: &Parsed) -> Outcome {
     if !parsed.text("platform").is_empty() {
         query = query.json("platform", &platform_json(parsed.text("platform"))?);
     }
+    save_answer(context, parsed, "/images/get", &query, "save image")
+}
+
+/// Sends a `GET` whose answer is an archive, and writes that where `--output` says: to a file or to standard output, which must
+/// be no terminal. `what` is what was tried, for Docker's message.
+pub(super) fn save_answer(
+    context: &Context,
+    parsed: &Parsed,
+    path: &str,
+    query: &Query,
+    what: &str,
+) -> Outcome {
     let output = parsed.text("output");
     if output.is_empty() && term::stdout_is_terminal() {
         return Err(Failure::new("cowardly refusing to save to a terminal. Use the -o flag or redirect"));
     }
-    let failed = |error: String| Failure::new(format!("failed to save image: {error}"));
+    let failed = |error: String| Failure::new(format!("failed to {what}: {error}"));
     if !output.is_empty() {
         check_output(output).map_err(failed)?;
     }
-    let mut answer = context.client()?.send("GET", "/images/get", &query, &[], Payload::Empty)?;
+    let mut answer = context.client()?.send("GET", path, query, &[], Payload::Empty)?;
     write_output(&mut answer, output).map_err(failed)
 }
 
 /// Whether a file can be written there.
-pub(super) fn check_output(path: &str) -> Result<(), String> {
+fn check_output(path: &str) -> Result<(), String> {
     let parent = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent
         && !parent.is_dir()
@@ -362,7 +374,7 @@ pub(super) fn check_output(path: &str) -> Result<(), String> {
 }
 
 /// Writes an answer to a file, which appears only when it is whole, or to standard output.
-pub(super) fn write_output(answer: &mut dyn Read, path: &str) -> Result<(), String> {
+fn write_output(answer: &mut dyn Read, path: &str) -> Result<(), String> {
     if path.is_empty() {
         return crate::stream::copy_raw(answer).map_err(|failure| failure.message);
     }

@@ -279,8 +279,7 @@ fn push(context: &Context, parsed: &Parsed) -> Outcome {
 
 /// Files of old clients lack the bytes that the digest is of.
 fn check_bytes(manifest: &ImageManifest) -> Outcome {
-    let hex: String =
-        digest(&SHA256, &manifest.raw).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = types::id::hex(digest(&SHA256, &manifest.raw).as_ref());
     let (expected, got) = (&manifest.entry.digest, format!("sha256:{hex}"));
     if expected.as_str() != got {
         return Err(Failure::new(format!(

@@ -2,16 +2,16 @@
 
 use serde_json::{Value as Json, json};
 use types::ImageRef;
-use wire::client::{Payload, Query, path_escape};
+use wire::client::{Query, path_escape};
 
-use super::images::{check_output, write_output};
+use super::images::save_answer;
 use super::ps::host_port;
 use crate::context::Context;
 use crate::flags::Parsed;
 use crate::format::tabwriter;
 use crate::format::text::natural;
 use crate::opts::{limits, size};
-use crate::{Failure, Outcome, print, print_line, term};
+use crate::{Failure, Outcome, print, print_line};
 
 const TOP_MIN_WIDTH: usize = 20;
 const TOP_PADDING: usize = 3;
@@ -158,17 +158,8 @@ pub(crate) fn update(context: &Context, parsed: &Parsed) -> Outcome {
 
 /// `docker export`.
 pub(crate) fn export(context: &Context, parsed: &Parsed) -> Outcome {
-    let output = parsed.text("output");
-    if output.is_empty() && term::stdout_is_terminal() {
-        return Err(Failure::new("cowardly refusing to save to a terminal. Use the -o flag or redirect"));
-    }
-    let failed = |error: String| Failure::new(format!("failed to export container: {error}"));
-    if !output.is_empty() {
-        check_output(output).map_err(failed)?;
-    }
     let path = format!("/containers/{}/export", path_escape(&parsed.args[0]));
-    let mut answer = context.client()?.send("GET", &path, &Query::new(), &[], Payload::Empty)?;
-    write_output(&mut answer, output).map_err(failed)
+    save_answer(context, parsed, &path, &Query::new(), "export container")
 }
 
 /// `docker commit`.

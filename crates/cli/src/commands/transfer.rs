@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use serde_json::json;
 use wire::client::{Payload, Query, path_escape};
 
-use super::images::{check_output, write_output};
+use super::images::save_answer;
 use crate::context::Context;
 use crate::flags::Parsed;
 use crate::opts::to_map;
@@ -14,22 +14,7 @@ use crate::{Failure, Outcome, os_error, print_line, term};
 
 /// A volume's files as a tar.
 pub(crate) fn export(context: &Context, parsed: &Parsed) -> Outcome {
-    let output = parsed.text("output");
-    if output.is_empty() && term::stdout_is_terminal() {
-        return Err(Failure::new("cowardly refusing to save to a terminal. Use the -o flag or redirect"));
-    }
-    let failed = |error: String| Failure::new(format!("failed to export volume: {error}"));
-    if !output.is_empty() {
-        check_output(output).map_err(failed)?;
-    }
-    let mut answer = context.client()?.send(
-        "GET",
-        &path(&parsed.args[0], "export"),
-        &Query::new(),
-        &[],
-        Payload::Empty,
-    )?;
-    write_output(&mut answer, output).map_err(failed)
+    save_answer(context, parsed, &path(&parsed.args[0], "export"), &Query::new(), "export volume")
 }
 
 /// A new volume of a tar.

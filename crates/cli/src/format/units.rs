@@ -32,20 +32,23 @@ pub(crate) fn bytes_size(size: f64) -> String {
     format!("{}{unit}", general(size, 4))
 }
 
+/// Go's word for a number that is none or without end.
+pub(crate) fn not_finite(value: f64) -> Option<&'static str> {
+    match value {
+        f64::INFINITY => Some("+Inf"),
+        f64::NEG_INFINITY => Some("-Inf"),
+        value if value.is_nan() => Some("NaN"),
+        _ => None,
+    }
+}
+
 /// C's and Go's `%.{digits}g`.
 pub(crate) fn general(value: f64, digits: usize) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    if !value.is_finite() {
-        return if value.is_nan() {
-            "NaN"
-        } else if value > 0.0 {
-            "+Inf"
-        } else {
-            "-Inf"
-        }
-        .to_owned();
+    if let Some(word) = not_finite(value) {
+        return word.to_owned();
     }
     let digits = digits.max(1);
     let scientific = format!("{value:.*e}", digits - 1);

@@ -2,6 +2,7 @@
 
 use super::value::{Record, Value};
 use crate::format::json::html_escaped;
+use crate::format::units::not_finite;
 
 /// What an action writes.
 pub(super) fn shown(value: &Value) -> String {
@@ -58,15 +59,8 @@ pub(super) fn float(value: f64) -> String {
 
 /// The shortest text that reads back, with an exponent outside of `plain`.
 fn shortest(value: f64, plain: std::ops::Range<i32>) -> String {
-    if !value.is_finite() {
-        return if value.is_nan() {
-            "NaN"
-        } else if value > 0.0 {
-            "+Inf"
-        } else {
-            "-Inf"
-        }
-        .to_owned();
+    if let Some(word) = not_finite(value) {
+        return word.to_owned();
     }
     let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));

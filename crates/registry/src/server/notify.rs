@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use types::id::hex;
 
-use super::digest::{Digest, hex};
+use super::digest::Digest;
 use super::observe::Metrics;
 use super::{EndpointOptions, Server};
 

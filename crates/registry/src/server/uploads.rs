@@ -17,8 +17,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
 use tokio::sync::watch;
+use types::id::hex;
 
-use super::digest::{Algorithm, Digest, Hasher, hex};
+use super::digest::{Algorithm, Digest, Hasher};
 use super::error::{Code, Fault};
 use super::route::is_upload_id;
 use super::storage::{Storage, StorageError, blocking};

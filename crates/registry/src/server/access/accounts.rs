@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use types::id::hex;
 
 use super::Action;
-use crate::server::digest::{Algorithm, Digest, hex};
+use crate::server::digest::{Algorithm, Digest};
 use crate::server::names;
 
 /// The user whose grants are everybody's.

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use types::ImageRef;
 use wire::client::{Payload, Query, path_escape};
 
+use super::image_tree;
 use crate::context::Context;
 use crate::flags::{Parsed, go_quote};
 use crate::format::table::{Table, is_table};
@@ -16,7 +17,7 @@ use crate::format::units;
 use crate::opts::filter::Filters;
 use crate::progress::{self, Target};
 use crate::template::Value;
-use crate::{Failure, Outcome, os_error, print_line, term, warn};
+use crate::{Failure, Outcome, os_error, print, print_line, term, warn};
 
 const ROW: &str = "*formatter.imageContext";
 const TABLE: &str = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{if .CreatedSince }}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}";
@@ -44,14 +45,14 @@ pub(crate) fn image_ls(context: &Context, parsed: &Parsed) -> Outcome {
 }
 
 fn list(context: &Context, parsed: &Parsed, legacy: bool) -> Outcome {
-    if parsed.on("tree") {
+    let tree = parsed.on("tree");
+    if tree {
         for flag in ["quiet", "no-trunc", "digests", "format"] {
             if parsed.changed(flag) {
                 let flag = if flag == "digests" { "show-digest" } else { flag };
                 return Err(Failure::new(format!("--{flag} is not yet supported with --tree")));
             }
         }
-        return Err(Failure::new("docker images --tree: not implemented"));
     }
     let (quiet, digests, trunc) = (parsed.on("quiet"), parsed.on("digests"), !parsed.on("no-trunc"));
     let mut filters = Filters::parse(&parsed.list("filter"));
@@ -59,11 +60,17 @@ fn list(context: &Context, parsed: &Parsed, legacy: bool) -> Outcome {
     if !wanted.is_empty() {
         filters.add("reference", wanted);
     }
-    let query = Query::new().text("filters", &filters.to_query()).flag("all", parsed.on("all"));
+    let all = parsed.on("all");
+    let query = Query::new().text("filters", &filters.to_query()).flag("all", all).flag("manifests", tree);
     let images = context.client()?.get("/images/json", &query)?;
+    let images = images.as_array().map(Vec::as_slice).unwrap_or_default();
+    if tree {
+        let width = term::stdout_is_terminal().then(|| term::size()[1] as usize);
+        print(&image_tree::tree(images, all, width));
+        return Ok(());
+    }
     let format = list_format(context, parsed, quiet, digests);
     let with_digests = digests || format.contains("{{.Digest}}");
-    let images = images.as_array().map(Vec::as_slice).unwrap_or_default();
     let rows: Vec<Value> =
         images.iter().flat_map(|image| rows(image, trunc, with_digests, digests)).collect();
     Table { format: &format, headings: headings() }.print(&rows)?;

@@ -7,6 +7,7 @@ mod dial;
 mod events;
 mod exec;
 mod explain;
+mod image_tree;
 mod images;
 mod inspect;
 mod lifecycle;

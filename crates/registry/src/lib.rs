@@ -35,6 +35,6 @@ pub use download::DownloadStep;
 pub use endpoint::{Endpoint, endpoints};
 pub use error::{Error, ErrorCode};
 pub use manifest::{Fetched, Manifests, choose, parse};
-pub use push::{Pushed, Pusher, UploadStep};
+pub use push::{Growth, Pushed, Pusher, UploadStep};
 pub use repository::{Repository, Target};
 pub use search::Found;

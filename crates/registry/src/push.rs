@@ -6,6 +6,10 @@
 //!            └─ 202: PATCH the bytes, PUT ?digest= ────────────> Uploaded
 //!                     └─ broken: GET the session, PATCH the rest; if it is gone, from the beginning
 //! ```
+//!
+//! What is compressed only now has no digest yet, and is sent while it grows: `growing`.
+
+mod growing;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -31,6 +35,8 @@ pub enum UploadStep {
     /// Broken; the next attempt starts in so many seconds.
     Retrying(u64),
 }
+
+pub use growing::Growth;
 
 type Step = Arc<dyn Fn(UploadStep) + Send + Sync>;
 
@@ -178,28 +184,37 @@ impl Pusher {
             Some(answer) => answer,
             None => self.exchange("Post", |http| Ok(http.post(&uploads))).await?,
         };
-        let Some(mut place) = self.send_all(job, location(&begun)?, tries).await? else { return Ok(None) };
-        place.query_pairs_mut().append_pair("digest", digest.as_str());
-        self.exchange("Put", |http| Ok(http.put(place.clone()).header(header::CONTENT_LENGTH, 0))).await?;
+        let place = self.send_all(job, location(&begun)?, 0, tries).await?;
+        let Some(place) = place else { return Ok(None) };
+        self.end(place, digest).await?;
         Ok(Some(Pushed::Uploaded))
     }
 
-    /// Sends the bytes to a session, in as many requests as it takes. Gives where to finish it, or `None` if the
-    /// registry has lost it.
-    async fn send_all(&self, job: &Job<'_>, start: Url, tries: &mut Tries<'_>) -> Result<Option<Url>, Error> {
-        let (mut place, mut offset) = (start, 0);
+    /// Says that a session has all its bytes, and what they are.
+    async fn end(&self, mut place: Url, digest: &Digest) -> Result<(), Error> {
+        place.query_pairs_mut().append_pair("digest", digest.as_str());
+        self.exchange("Put", |http| Ok(http.put(place.clone()).header(header::CONTENT_LENGTH, 0))).await?;
+        Ok(())
+    }
+
+    /// Sends the bytes from `offset` on to a session, in as many requests as it takes. Gives where to finish it, or
+    /// `None` if the registry has lost it.
+    async fn send_all(
+        &self,
+        job: &Job<'_>,
+        start: Url,
+        offset: u64,
+        tries: &mut Tries<'_>,
+    ) -> Result<Option<Url>, Error> {
+        let (mut place, mut offset) = (start, offset);
         loop {
             match self.send_from(job, &place, offset).await {
                 Ok(place) => return Ok(Some(place)),
                 Err(error) => tries.again(error).await?,
             }
-            let reached = loop {
-                match self.reached(&place, job.blob.size).await {
-                    Ok(reached) => break reached,
-                    Err(error) => tries.again(error).await?,
-                }
+            let Some((next, length)) = self.reached_at_last(&place, job.blob.size, tries).await? else {
+                return Ok(None);
             };
-            let Some((next, length)) = reached else { return Ok(None) };
             if length > offset {
                 // A connection that brought something was worth it: only attempts in vain are counted.
                 tries.failed = 1;
@@ -224,6 +239,21 @@ impl Pusher {
             Ok(typed.header(header::CONTENT_LENGTH, size - offset).body(body))
         });
         location(&sent.await?)
+    }
+
+    /// The same as [`reached`](Self::reached), asked until there is an answer.
+    async fn reached_at_last(
+        &self,
+        place: &Url,
+        size: u64,
+        tries: &mut Tries<'_>,
+    ) -> Result<Option<(Url, u64)>, Error> {
+        loop {
+            match self.reached(place, size).await {
+                Ok(reached) => return Ok(reached),
+                Err(error) => tries.again(error).await?,
+            }
+        }
     }
 
     /// Where a session goes on, and how many bytes it has. `None` if the registry does not know.

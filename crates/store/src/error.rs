@@ -31,6 +31,9 @@ pub enum Error {
     /// The input that a caller gave us to read failed.
     #[error("{0}")]
     Input(io::Error),
+    /// Whoever wanted the outcome does not any more.
+    #[error("cancelled")]
+    Cancelled,
     /// SQLite failed.
     #[error("database: {0}")]
     Database(rusqlite::Error),

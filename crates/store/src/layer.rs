@@ -5,10 +5,9 @@
 //! ```
 
 use std::{
-    cmp::Reverse,
     io::{self, Read, Seek as _},
     sync::{
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
 };
@@ -60,52 +59,6 @@ pub fn unpack(
     }
     hold.pin(Resource::Blob(layer.digest.clone()));
     stage_blob(store, hold, &layer.digest, parent)?.commit(parent, Some(diff_id))
-}
-
-/// How hard [`compress`] tries. Half again as fast as the usual 6, for copies that are a fiftieth larger.
-const GZIP_LEVEL: u32 = 3;
-
-/// Gzip copies of plain layer blobs, for registries: as many at once as there are processors.
-pub fn compress_all(store: &Store, hold: &Hold, plain: &[Descriptor]) -> Result<Vec<Descriptor>> {
-    let next = AtomicUsize::new(0);
-    // The largest first, or all would wait for one that began last.
-    let mut order: Vec<usize> = (0..plain.len()).collect();
-    order.sort_by_key(|at| Reverse(plain.get(*at).map_or(0, |layer| layer.size)));
-    let work = || -> Result<Vec<(usize, Descriptor)>> {
-        let mut made = Vec::new();
-        loop {
-            let taken = order.get(next.fetch_add(1, Ordering::Relaxed)).copied();
-            let Some((at, layer)) = taken.and_then(|at| Some((at, plain.get(at)?))) else { return Ok(made) };
-            made.push((at, compress(store, hold, layer)?));
-        }
-    };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(plain.len());
-    let mut all = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let mut all = Vec::with_capacity(plain.len());
-        for thread in threads {
-            let stopped = |_| Err(Error::Invalid("compressing stopped".to_owned()));
-            all.extend(thread.join().unwrap_or_else(stopped)?);
-        }
-        Ok::<_, Error>(all)
-    })?;
-    all.sort_by_key(|(at, _)| *at);
-    Ok(all.into_iter().map(|(_, layer)| layer).collect())
-}
-
-/// A gzip copy of a plain layer blob, for registries. The same version of this program gives the same bytes.
-pub fn compress(store: &Store, hold: &Hold, plain: &Descriptor) -> Result<Descriptor> {
-    let ingest = store.content().ingest(None, None)?;
-    let mut zip = flate2::write::GzEncoder::new(ingest, flate2::Compression::new(GZIP_LEVEL));
-    io::copy(&mut store.content().open_blob(&plain.digest)?, &mut zip).map_err(Error::Input)?;
-    let info = zip.finish().map_err(Error::Input)?.commit_unless_present(None)?;
-    hold.pin(Resource::Blob(info.digest.clone()));
-    Ok(Descriptor {
-        media_type: types::image::media_type::OCI_LAYER_GZIP.to_owned(),
-        digest: info.digest,
-        size: info.size,
-        ..plain.clone()
-    })
 }
 
 /// Unpacks a blob of the content store, as [`stage`] does a stream. One that is an uncompressed tar need not be copied.

@@ -24,6 +24,7 @@ mod erofs;
 mod error;
 mod flight;
 mod gc;
+pub mod gzip;
 mod hash;
 mod images;
 pub mod layer;

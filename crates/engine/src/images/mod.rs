@@ -56,6 +56,9 @@ pub use view::{
     HistoryEntry, ImageDetails, ImageSummary, ListRequest, Pruned, PullRequest, Removed, ResolvedImage,
 };
 
+/// One more than one, so that no processor waits for the end of a layer.
+const COMPRESSING_MAX: usize = 2;
+
 /// The images of this daemon. Cheap to clone.
 #[derive(Clone)]
 pub struct Images(Arc<Shared>);
@@ -68,6 +71,8 @@ struct Shared {
     downloads: Downloads,
     /// Blobs of all pushes that may be sent at once. A std lock: held for a clone only.
     uploads: RwLock<Arc<Semaphore>>,
+    /// Layers of all pushes that are compressed at once, each by all processors.
+    compressing: Arc<Semaphore>,
     /// Running containers and the image of each. A std mutex: never held across an await or a system call.
     running: Mutex<HashMap<ContainerId, Digest>>,
 }
@@ -102,7 +107,8 @@ impl Images {
         let downloads = Downloads::new(settings.concurrent_downloads);
         let uploads = RwLock::new(Arc::new(Semaphore::new(settings.concurrent_uploads.max(1))));
         let (client, running) = (RwLock::new(client), Mutex::default());
-        Self(Arc::new(Shared { store, client, events, downloads, uploads, running }))
+        let compressing = Arc::new(Semaphore::new(COMPRESSING_MAX));
+        Self(Arc::new(Shared { store, client, events, downloads, uploads, compressing, running }))
     }
 
     /// Other settings, for what begins from now on.

@@ -1,13 +1,15 @@
 //! Our client pushes to our server over connections that break.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use registry::{Client, Credentials, Options, Pushed, UploadStep};
+use registry::{Client, Credentials, Growth, Options, Pushed, Pusher, UploadStep};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use types::Descriptor;
 
 use crate::bed::Bed;
@@ -50,15 +52,19 @@ fn blob() -> (tempfile::NamedTempFile, Descriptor) {
     (file, serde_json::from_value(json).unwrap())
 }
 
+async fn pusher(address: SocketAddr, attempts: u32) -> Result<Pusher, registry::Error> {
+    let options =
+        Options { backoff: Duration::from_millis(5), certs_dir: None, attempts, ..Options::default() };
+    let reference = format!("{address}/a").parse().unwrap();
+    Client::new(options).repository(&reference, Credentials::default()).pusher().await
+}
+
 async fn push(
     address: SocketAddr,
     attempts: u32,
     step: impl Fn(UploadStep) + Send + Sync + 'static,
 ) -> Result<Pushed, registry::Error> {
-    let options =
-        Options { backoff: Duration::from_millis(5), certs_dir: None, attempts, ..Options::default() };
-    let reference = format!("{address}/a").parse().unwrap();
-    let pusher = Client::new(options).repository(&reference, Credentials::default()).pusher().await?;
+    let pusher = pusher(address, attempts).await?;
     let (file, descriptor) = blob();
     pusher.blob(&descriptor, None, || std::fs::File::open(file.path()), step).await
 }
@@ -107,4 +113,50 @@ async fn a_push_that_never_gets_on_ends_with_the_error() {
     let (address, _) = breaking(bed.address, usize::MAX, 20).await;
     let error = push(address, 3, |_| ()).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
+}
+
+/// Sends the blob while it is written, a quarter at a time.
+async fn push_growing(address: SocketAddr, attempts: u32) -> Result<Pushed, registry::Error> {
+    let pusher = pusher(address, attempts).await?;
+    let (file, descriptor) = blob();
+    let bytes = std::fs::read(file.path()).unwrap();
+    let growing = tempfile::NamedTempFile::new().unwrap();
+    let (tell, growth) = watch::channel(Growth::default());
+    let mut out = growing.reopen().unwrap();
+    let write = async move {
+        for (at, part) in bytes.chunks(SIZE / 4).enumerate() {
+            out.write_all(part).unwrap();
+            let _nobody = tell.send(Growth { length: ((at + 1) * SIZE / 4) as u64, whole: None });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let _nobody = tell.send(Growth { length: SIZE as u64, whole: Some(descriptor) });
+    };
+    let send = pusher.growing(growth, || std::fs::File::open(growing.path()), |_| ());
+    tokio::join!(send, write).0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_is_sent_while_it_grows_over_any_connection() {
+    for (broken, limit) in [(0, 0), (3, 100), (usize::MAX, SIZE as u64 / 5), (2, SIZE as u64 - 1)] {
+        let bed = Bed::new().await;
+        let (address, _) = breaking(bed.address, broken, limit).await;
+        assert_eq!(push_growing(address, 20).await.unwrap(), Pushed::Uploaded, "{broken} {limit}");
+        assert!(is_there(&bed).await, "{broken} {limit}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_that_is_given_up_while_it_grows_ends_the_push() {
+    let bed = Bed::new().await;
+    let pusher = pusher(bed.address, 3).await.unwrap();
+    let (file, _) = blob();
+    let (tell, growth) = watch::channel(Growth { length: 10, whole: None });
+    let send = pusher.growing(growth, || std::fs::File::open(file.path()), |_| ());
+    let give_up = async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(tell);
+    };
+    let error = tokio::join!(send, give_up).0.unwrap_err();
+    assert!(error.to_string().contains("given up"), "{error}");
+    assert!(!is_there(&bed).await);
 }

@@ -105,6 +105,16 @@ impl Ingest {
         self.offset
     }
 
+    /// Where the bytes are until they have their place.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The digest of the bytes so far.
+    pub fn digest(&self) -> Digest {
+        self.hash.clone().finish()
+    }
+
     /// Forgets what is there, for a source that cannot start in the middle.
     pub fn restart(&mut self) -> Result<()> {
         self.file.set_len(0).at("truncating", &self.path)?;
@@ -170,7 +180,7 @@ impl Ingest {
     /// For content whose digest is only known now: as [`commit`](Self::commit), but what is there already is not
     /// written and flushed again.
     pub fn commit_unless_present(mut self, expected: Option<&Digest>) -> Result<BlobInfo> {
-        let got = self.hash.clone().finish();
+        let got = self.digest();
         if let Some(expected) = expected.filter(|expected| **expected != got) {
             return Err(Error::DigestMismatch { expected: expected.clone(), got });
         }

@@ -5,6 +5,7 @@ pub mod aside;
 mod bpf_device;
 pub mod capabilities;
 pub mod cgroup;
+pub mod datagrams;
 pub mod dbus;
 pub mod fd;
 pub mod fs;

@@ -19,6 +19,7 @@ const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
 const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
 const NFTA_FIB_F_DADDR: u32 = 2;
+const NFT_PAYLOAD_CSUM_INET: u32 = 1;
 
 /// 16 bytes wide; the first of a concatenation goes here.
 pub(super) const REG_1: u32 = 1;
@@ -93,6 +94,10 @@ pub(super) enum Expression {
     Conntrack(Conntrack, u32),
     /// Loads `len` bytes at `offset`.
     Payload { layer: Layer, offset: u32, len: u32, to: u32 },
+    /// Loads these bytes.
+    Constant(u32, Vec<u8>),
+    /// Writes `len` bytes at `offset` of the transport header, and mends the checksum that lies at `checksum` there.
+    Write { from: u32, offset: u32, len: u32, checksum: u32 },
     /// Loads the type of the destination address (`RTN_*`).
     DestinationType(u32),
     /// Goes on if the register holds these bytes.
@@ -129,14 +134,14 @@ impl Expression {
         match self {
             Self::Meta(..) => "meta",
             Self::Conntrack(..) => "ct",
-            Self::Payload { .. } => "payload",
+            Self::Payload { .. } | Self::Write { .. } => "payload",
             Self::DestinationType(_) => "fib",
             Self::Equal(..) | Self::NotEqual(..) => "cmp",
             Self::Mask(..) => "bitwise",
             Self::InSet(..) | Self::NotInSet(..) | Self::Map(..) => "lookup",
             Self::Dnat { .. } => "nat",
             Self::Masquerade => "masq",
-            Self::Verdict(_) => "immediate",
+            Self::Constant(..) | Self::Verdict(_) => "immediate",
         }
     }
 
@@ -155,6 +160,14 @@ impl Expression {
             }
             Self::Payload { layer, offset, len, to } => {
                 batch.be32(1, *to).be32(2, *layer as u32).be32(3, *offset).be32(4, *len);
+            }
+            Self::Constant(to, bytes) => {
+                batch.be32(1, *to);
+                value(batch, 2, bytes);
+            }
+            Self::Write { from, offset, len, checksum } => {
+                batch.be32(2, Layer::Transport as u32).be32(3, *offset).be32(4, *len).be32(5, *from);
+                batch.be32(6, NFT_PAYLOAD_CSUM_INET).be32(7, *checksum);
             }
             Self::DestinationType(to) => {
                 batch.be32(1, *to).be32(2, NFT_FIB_RESULT_ADDRTYPE).be32(3, NFTA_FIB_F_DADDR);

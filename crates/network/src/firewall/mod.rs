@@ -7,9 +7,10 @@
 mod conntrack;
 mod expression;
 mod nft;
+mod redirection;
 mod ruleset;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -20,6 +21,7 @@ use crate::{Endpoint, Error, FirewallKind, GatewayMode, Protocol, Result};
 use conntrack::Entries;
 pub(crate) use nft::BaseChain;
 use nft::Transaction;
+pub(crate) use redirection::redirect_names;
 
 /// A bridge as the firewall sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,32 +305,3 @@ impl FirewallDriver {
 pub(crate) fn removed_from(message: &Message<'_>) -> Option<String> {
     nft::removed_from(message)
 }
-
-/// In a container's namespace: leads what is sent to port 53 of `address` to these ports of it.
-pub(crate) fn redirect_names(
-    mut socket: Socket,
-    address: Ipv4Addr,
-    udp_port: u16,
-    tcp_port: u16,
-) -> Result<()> {
-    let mut transaction = Transaction::new("wharf-names");
-    let mapping = |protocol, to_port| PortMapping {
-        protocol,
-        host: IpAddr::V4(address),
-        host_port: NAMES_PORT,
-        to: IpAddr::V4(address),
-        to_port,
-    };
-    transaction.replace_table();
-    ruleset::put_redirection(&mut transaction);
-    ruleset::put_ports(
-        &mut transaction,
-        &[mapping(Protocol::Udp, udp_port), mapping(Protocol::Tcp, tcp_port)],
-        true,
-    );
-    let failed = |error| Error::kernel("set up table wharf-names", error);
-    transaction.commit(&mut socket).map_err(failed)
-}
-
-/// Where clients expect a name server.
-const NAMES_PORT: u16 = 53;

@@ -206,13 +206,6 @@ pub(super) fn put(transaction: &mut Transaction, bridges: &[BridgeRules], v6: bo
     }
 }
 
-/// Into an empty table: only what leads the namespace's own IPv4 traffic to other ports.
-pub(super) fn put_redirection(transaction: &mut Transaction) {
-    transaction.add_set(&V4.publish);
-    transaction.add_chain("output", Some(Hook { kind: "nat", number: 3, priority: -100 }));
-    transaction.add_rule("output", &V4.published_exactly());
-}
-
 fn put_destinations(transaction: &mut Transaction, halves: &[Half]) {
     use Expression::{DestinationType, Equal, NotEqual};
     for half in halves {

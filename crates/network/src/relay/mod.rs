@@ -11,6 +11,7 @@
 //!
 //! The daemon's [`Relay`] knows all that the relay should know: should the relay die, it is started anew and told.
 
+mod answer;
 mod cache;
 mod client;
 mod forward;

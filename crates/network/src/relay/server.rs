@@ -2,33 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::cache::Cache;
-use super::message::{self, Refused};
-use super::names::Names;
+use super::RELAY_NAME;
+use super::answer::{self, Container, Desk, Shared};
 use super::protocol::{PACKET_BYTES, Reply, Request, Scope};
 use super::proxy::{self, Flows, Share};
-use super::{RELAY_NAME, forward};
 use crate::Protocol;
 
-/// Queries taken from one container at a time, so that one that floods us harms no other.
-const QUERIES: usize = 32;
-/// Queries that wait for other servers: of one container, and of all.
-const WAITING_MAX: usize = 48;
-const ALL_WAITING_MAX: usize = 512;
-/// TCP clients of one container, and for how long one may be silent.
-const CLIENTS_MAX: usize = 16;
-const CLIENT_IDLE: Duration = Duration::from_secs(10);
-const STACK_BYTES: usize = 128 * 1024;
 const EVENTS: usize = 64;
 const BACKLOG: i32 = 128;
 
@@ -44,24 +30,6 @@ pub fn relay_main() -> i32 {
             1
         }
     }
-}
-
-/// A container that has a name server.
-#[derive(Debug)]
-struct Container {
-    udp: UdpSocket,
-    /// Replaced as a whole, so that a query only counts a reference.
-    scope: Mutex<Arc<Scope>>,
-    waiting: AtomicUsize,
-    clients: AtomicUsize,
-}
-
-/// What threads share with the loop.
-#[derive(Debug, Default)]
-struct Shared {
-    names: Mutex<Names>,
-    cache: Mutex<Cache>,
-    waiting: AtomicUsize,
 }
 
 /// What may wake the loop.
@@ -92,6 +60,7 @@ pub(super) struct Server {
     sources: BTreeMap<u64, Source>,
     next: u64,
     shared: Arc<Shared>,
+    desk: Desk,
     /// Each container with its sources.
     containers: BTreeMap<String, (Arc<Container>, Vec<u64>)>,
     ports: BTreeMap<String, u64>,
@@ -100,7 +69,7 @@ pub(super) struct Server {
     daemons: usize,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -111,6 +80,7 @@ impl Server {
             sources: BTreeMap::new(),
             next: 0,
             shared: Arc::default(),
+            desk: Desk::default(),
             containers: BTreeMap::new(),
             ports: BTreeMap::new(),
             shares: HashMap::new(),
@@ -167,8 +137,8 @@ impl Server {
                 }
             }
             Some(Source::Daemon(_)) => self.hear(id),
-            Some(Source::Names(container)) => answer_waiting(&container.clone(), &self.shared),
-            Some(Source::NamesTcp(listener, container)) => accept(listener, container, &self.shared),
+            Some(Source::Names(container)) => self.desk.answer_waiting(container, &self.shared),
+            Some(Source::NamesTcp(listener, container)) => answer::accept(listener, container, &self.shared),
             Some(Source::End(_, name)) => {
                 let name = name.clone();
                 self.leave(&name);
@@ -219,7 +189,7 @@ impl Server {
             Request::Serve { container, scope } => self.serve(container, scope, fd()?, fd()?)?,
             Request::Change { container, scope } => {
                 let (found, _) = self.containers.get(&container).ok_or(io::ErrorKind::NotFound)?;
-                *lock(&found.scope) = Arc::new(scope);
+                found.change(scope);
             }
             Request::Watch { container } => {
                 let end = self.add(Source::End(fd()?, container.clone()))?;
@@ -229,9 +199,9 @@ impl Server {
                 }
             }
             Request::Leave { container } => self.leave(&container),
-            Request::Put { endpoint, entry } => lock(&self.shared.names).put(endpoint, entry),
-            Request::Remove { endpoint } => lock(&self.shared.names).remove(&endpoint),
-            Request::KeepEndpoints { endpoints } => lock(&self.shared.names).retain(&endpoints),
+            Request::Put { endpoint, entry } => self.shared.change(|names| names.put(endpoint, entry)),
+            Request::Remove { endpoint } => self.shared.change(|names| names.remove(&endpoint)),
+            Request::KeepEndpoints { endpoints } => self.shared.change(|names| names.retain(&endpoints)),
             Request::Publish { port, protocol, to } => self.publish(port, protocol, to, fd()?)?,
             Request::PublishMany { ports } => {
                 for (port, protocol, to) in ports {
@@ -249,12 +219,7 @@ impl Server {
         let (udp, tcp) = (UdpSocket::from(udp), TcpListener::from(tcp));
         udp.set_nonblocking(true)?;
         tcp.set_nonblocking(true)?;
-        let container = Arc::new(Container {
-            udp,
-            scope: Mutex::new(Arc::new(scope)),
-            waiting: AtomicUsize::new(0),
-            clients: AtomicUsize::new(0),
-        });
+        let container = Arc::new(Container::new(udp, scope));
         let first = self.add(Source::Names(container.clone()))?;
         let second =
             self.add(Source::NamesTcp(tcp, container.clone())).inspect_err(|_| self.remove(first))?;
@@ -316,122 +281,4 @@ pub(super) fn listen(path: &std::path::Path) -> io::Result<OwnedFd> {
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     rustix::net::listen(&fd, BACKLOG)?;
     Ok(fd)
-}
-
-/// What is known here, or that others must be asked.
-enum Verdict {
-    Answer(Vec<u8>),
-    Ask(Vec<IpAddr>),
-    Silence,
-}
-
-fn decide(query: &[u8], container: &Container, shared: &Shared, over_udp: bool) -> Verdict {
-    let parsed = match message::parse(query) {
-        Ok(parsed) => parsed,
-        Err(Refused::Silence) => return Verdict::Silence,
-        Err(Refused::Code(code)) => return Verdict::Answer(message::refusal(query, code)),
-    };
-    let scope = lock(&container.scope).clone();
-    let linked = scope.links.get(&parsed.name).map(|name| parsed.of_name(name.to_ascii_lowercase()));
-    match lock(&shared.names).look_up(&scope.networks, linked.as_ref().unwrap_or(&parsed)) {
-        Some(records) => Verdict::Answer(message::answer(query, &parsed, &records, over_udp)),
-        None if scope.servers.is_empty() => Verdict::Answer(message::refusal(query, message::SERVER_FAILURE)),
-        None => match lock(&shared.cache).get(query, &scope.servers, Instant::now()) {
-            Some(answer) => Verdict::Answer(answer),
-            None => Verdict::Ask(scope.servers.clone()),
-        },
-    }
-}
-
-fn answer_waiting(container: &Arc<Container>, shared: &Arc<Shared>) {
-    let mut buffer = [0; 4096];
-    for _ in 0..QUERIES {
-        let Ok((len, client)) = container.udp.recv_from(&mut buffer) else { return };
-        let query = &buffer[..len];
-        let answer = match decide(query, container, shared, true) {
-            Verdict::Silence => continue,
-            Verdict::Answer(answer) => answer,
-            Verdict::Ask(servers) => match ask_others(query.to_vec(), client, servers, container, shared) {
-                Ok(()) => continue,
-                Err(_) => message::refusal(query, message::SERVER_FAILURE),
-            },
-        };
-        // A client that has gone, or takes nothing in, asks again or not.
-        let _ = container.udp.send_to(&answer, client);
-    }
-}
-
-fn ask_others(
-    query: Vec<u8>,
-    client: SocketAddr,
-    servers: Vec<IpAddr>,
-    container: &Arc<Container>,
-    shared: &Arc<Shared>,
-) -> io::Result<()> {
-    let (container, shared) = (container.clone(), shared.clone());
-    if container.waiting.load(Ordering::Relaxed) >= WAITING_MAX
-        || shared.waiting.load(Ordering::Relaxed) >= ALL_WAITING_MAX
-    {
-        return Err(io::ErrorKind::QuotaExceeded.into());
-    }
-    container.waiting.fetch_add(1, Ordering::Relaxed);
-    shared.waiting.fetch_add(1, Ordering::Relaxed);
-    let counters = (container.clone(), shared.clone());
-    let started = start(move || {
-        let answer = ask_and_keep(&query, &servers, &shared, true);
-        let _ = container.udp.send_to(&answer, client);
-        container.waiting.fetch_sub(1, Ordering::Relaxed);
-        shared.waiting.fetch_sub(1, Ordering::Relaxed);
-    });
-    if started.is_err() {
-        counters.0.waiting.fetch_sub(1, Ordering::Relaxed);
-        counters.1.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-    started
-}
-
-fn ask_and_keep(query: &[u8], servers: &[IpAddr], shared: &Shared, over_udp: bool) -> Vec<u8> {
-    let answer = forward::ask(query, servers, over_udp);
-    // What came over TCP may be too long for the next who asks over UDP.
-    if over_udp {
-        lock(&shared.cache).put(query, servers, &answer, Instant::now());
-    }
-    answer
-}
-
-fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name("names".to_owned()).stack_size(STACK_BYTES).spawn(work).map(drop)
-}
-
-fn accept(listener: &TcpListener, container: &Arc<Container>, shared: &Arc<Shared>) {
-    let Ok((stream, _)) = listener.accept() else { return };
-    if container.clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS_MAX {
-        container.clients.fetch_sub(1, Ordering::Relaxed);
-        return;
-    }
-    let (mine, shared) = (container.clone(), shared.clone());
-    let started = start(move || {
-        if let Err(error) = converse(stream, &mine, &shared) {
-            tracing::trace!(%error, "a client over TCP");
-        }
-        mine.clients.fetch_sub(1, Ordering::Relaxed);
-    });
-    if started.is_err() {
-        container.clients.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn converse(mut stream: TcpStream, container: &Container, shared: &Shared) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(CLIENT_IDLE))?;
-    stream.set_write_timeout(Some(CLIENT_IDLE))?;
-    loop {
-        let query = forward::read_framed(&mut stream)?;
-        let answer = match decide(&query, container, shared, false) {
-            Verdict::Silence => return Ok(()),
-            Verdict::Answer(answer) => answer,
-            Verdict::Ask(servers) => ask_and_keep(&query, &servers, shared, false),
-        };
-        forward::write_framed(&mut stream, &answer)?;
-    }
 }

@@ -74,6 +74,11 @@ fn privileged_a_container_finds_names_of_its_networks_by_udp_and_tcp() {
         assert_eq!(ask(&sandbox, "web", over_udp), (0, Some([10, 0, 0, 2])));
         assert_eq!(ask(&sandbox, "db", over_udp), (message::SERVER_FAILURE, None), "not its network");
     }
+    // What was answered before is not answered when it has changed.
+    for last in [9, 2] {
+        relay.put(record("e1", "front", last, "web")).unwrap();
+        assert_eq!(ask(&sandbox, "web", true), (0, Some([10, 0, 0, last])));
+    }
     relay
         .change(
             "c1",

@@ -92,12 +92,17 @@ fn list_format(context: &Context, parsed: &Parsed, quiet: bool, digests: bool) -
         "table" if quiet => "{{.ID}}".to_owned(),
         "table" => if digests { TABLE_DIGESTS } else { TABLE }.to_owned(),
         "raw" if quiet => "image_id: {{.ID}}".to_owned(),
-        "raw" => format!("{RAW_FIRST}{}{RAW_LAST}", if digests { "digest: {{.Digest}}\n" } else { "" }),
+        "raw" => raw_format(digests),
         format if is_table(format) && digests && !format.contains("{{.Digest}}") => {
             format!("{format}\t{{{{.Digest}}}}")
         }
         format => format.to_owned(),
     }
+}
+
+/// A line for each column.
+pub(super) fn raw_format(digests: bool) -> String {
+    format!("{RAW_FIRST}{}{RAW_LAST}", if digests { "digest: {{.Digest}}\n" } else { "" })
 }
 
 pub(super) fn headings() -> Vec<(&'static str, &'static str)> {

@@ -3,6 +3,7 @@
 mod contexts;
 mod cp;
 mod create;
+mod df;
 mod dial;
 mod events;
 mod exec;
@@ -21,9 +22,9 @@ mod pull;
 mod registries;
 mod run;
 mod search;
+mod stats;
 mod transfer;
 mod tree;
-mod usage;
 mod version;
 mod volumes;
 

@@ -6,8 +6,8 @@ use super::manifest::MANIFEST;
 use super::registries::{LOGIN, LOGOUT, PUSH};
 use super::search::SEARCH;
 use super::{
-    create, dial, events, exec, explain, images, inspect, lifecycle, logs, misc, prune, ps, pull, run,
-    transfer, usage, version, volumes,
+    create, df, dial, events, exec, explain, images, inspect, lifecycle, logs, misc, prune, ps, pull, run,
+    stats, transfer, version, volumes,
 };
 use crate::flags::{Action, Args, Command, Flag, Kind, flag};
 use crate::tables;
@@ -190,7 +190,7 @@ static STATS: Command = Command::new(
     "stats",
     "[OPTIONS] [CONTAINER...]",
     "Display a live stream of container(s) resource usage statistics",
-    Action::Run(usage::stats),
+    Action::Run(stats::stats),
 )
 .aliases("docker container stats, docker stats")
 .flags(tables::container::STATS)
@@ -342,7 +342,7 @@ static VERSION: Command = Command::new(
 )
 .flags(tables::system::VERSION)
 .rank(11);
-static SYSTEM_DF: Command = Command::new("df", "[OPTIONS]", "Show docker disk usage", Action::Run(usage::df))
+static SYSTEM_DF: Command = Command::new("df", "[OPTIONS]", "Show docker disk usage", Action::Run(df::df))
     .flags(tables::system::SYSTEM_DF);
 static SYSTEM_PRUNE: Command =
     Command::new("prune", "[OPTIONS]", "Remove unused data", Action::Run(prune::system))

@@ -80,6 +80,13 @@ impl Value {
         Self::Record(Rc::new(Record { type_name, fields: fields.collect(), is_row: true }))
     }
 
+    /// A struct, whose fields keep their order in JSON.
+    pub(crate) fn structure(type_name: &'static str, fields: Vec<(&str, Value)>) -> Self {
+        let fields =
+            fields.into_iter().map(|(name, value)| Field { name: name.to_owned(), value, omitted: false });
+        Self::Record(Rc::new(Record { type_name, fields: fields.collect(), is_row: false }))
+    }
+
     /// The same row with a method `Label NAME`.
     pub(crate) fn row_with_labels(
         type_name: &'static str,

@@ -1,4 +1,4 @@
-//! `docker system df` and `docker stats`.
+//! `docker stats`.
 
 use std::io::BufReader;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -6,162 +6,21 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use types::ImageRef;
 use wire::client::{Client, Payload, Query, path_escape};
 
-use super::{images, ps, volumes};
 use crate::context::Context;
 use crate::flags::Parsed;
 use crate::format::table::Table;
 use crate::format::text::short_id;
-use crate::format::units::{bytes_size, human_size, human_size_with};
+use crate::format::units::{bytes_size, human_size_with};
 use crate::template::Value;
 use crate::{Failure, Outcome, print};
 
-const USAGE_ROW: &str = "*formatter.diskUsageImagesContext";
 const STATS_ROW: &str = "*container.statsContext";
 const STATS_TABLE: &str = "table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}";
 const NO_VALUE: &str = "--";
 /// Between two pictures of a running display.
 const REFRESH: Duration = Duration::from_millis(500);
-
-fn list<'a>(usage: &'a Json, key: &str) -> &'a [Json] {
-    usage[key].as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-fn number(object: &Json, key: &str) -> i64 {
-    object[key].as_i64().unwrap_or(0)
-}
-
-/// `docker system df`.
-pub(crate) fn df(context: &Context, parsed: &Parsed) -> Outcome {
-    let usage = context.client()?.get("/system/df", &Query::new())?;
-    let format = parsed.text("format");
-    if parsed.on("verbose") {
-        if !matches!(format, "" | "table") {
-            return Err(Failure::new("the verbose form of system df with a format is not implemented"));
-        }
-        return df_verbose(&usage);
-    }
-    let format = match format {
-        "" | "table" => "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
-        format => format,
-    };
-    let headings = vec![
-        ("Type", "TYPE"),
-        ("TotalCount", "TOTAL"),
-        ("Active", "ACTIVE"),
-        ("Size", "SIZE"),
-        ("Reclaimable", "RECLAIMABLE"),
-    ];
-    Table { format, headings }.print(&summary(&usage))
-}
-
-fn usage_row(kind: &str, total: usize, active: usize, size: i64, reclaimable: i64, percent: bool) -> Value {
-    let free = human_size(reclaimable as f64);
-    let free = if percent && size > 0 { format!("{free} ({}%)", reclaimable * 100 / size) } else { free };
-    Value::row(
-        USAGE_ROW,
-        vec![
-            ("Type", kind.to_owned()),
-            ("TotalCount", total.to_string()),
-            ("Active", active.to_string()),
-            ("Size", human_size(size as f64)),
-            ("Reclaimable", free),
-        ],
-    )
-}
-
-fn summary(usage: &Json) -> Vec<Value> {
-    let images = list(usage, "Images");
-    let layers = number(usage, "LayersSize");
-    let used: i64 = images
-        .iter()
-        .filter(|image| {
-            number(image, "Containers") != 0
-                && number(image, "Size") != -1
-                && number(image, "SharedSize") != -1
-        })
-        .map(|image| number(image, "Size") - number(image, "SharedSize"))
-        .sum();
-    let active_images = images.iter().filter(|image| number(image, "Containers") > 0).count();
-
-    let containers = list(usage, "Containers");
-    let is_active = |container: &&Json| {
-        let state = container["State"].as_str().unwrap_or_default();
-        ["running", "paused", "restarting"].iter().any(|active| state.contains(active))
-    };
-    let active: Vec<&Json> = containers.iter().filter(is_active).collect();
-    let size: i64 = containers.iter().map(|container| number(container, "SizeRw")).sum();
-    let busy: i64 = active.iter().map(|container| number(container, "SizeRw")).sum();
-
-    let volumes = list(usage, "Volumes");
-    let known =
-        || volumes.iter().map(|volume| &volume["UsageData"]).filter(|data| number(data, "Size") != -1);
-    let volume_size: i64 = known().map(|data| number(data, "Size")).sum();
-    let unused: i64 =
-        known().filter(|data| number(data, "RefCount") == 0).map(|data| number(data, "Size")).sum();
-    let in_use = volumes.iter().filter(|volume| number(&volume["UsageData"], "RefCount") > 0).count();
-
-    let cache = list(usage, "BuildCache");
-    let own = |item: &&Json| item["Shared"] != true;
-    let cache_size: i64 = cache.iter().filter(own).map(|item| number(item, "Size")).sum();
-    let cache_busy: i64 =
-        cache.iter().filter(own).filter(|item| item["InUse"] == true).map(|item| number(item, "Size")).sum();
-    let cache_active = cache.iter().filter(|item| item["InUse"] == true).count();
-    vec![
-        usage_row("Images", images.len(), active_images, layers, layers - used, true),
-        usage_row("Containers", containers.len(), active.len(), size, size - busy, true),
-        usage_row("Local Volumes", volumes.len(), in_use, volume_size, unused, true),
-        usage_row("Build Cache", cache.len(), cache_active, cache_size, cache_size - cache_busy, false),
-    ]
-}
-
-fn df_verbose(usage: &Json) -> Outcome {
-    let image_rows: Vec<Value> = list(usage, "Images")
-        .iter()
-        .map(|image| {
-            let first = image["RepoTags"][0].as_str().and_then(|text| text.parse::<ImageRef>().ok());
-            let (repository, tag) = match &first {
-                Some(reference) => (reference.familiar_repository(), reference.tag().unwrap_or("<none>")),
-                None => ("<none>".to_owned(), "<none>"),
-            };
-            images::row(image, &repository, tag, "", true)
-        })
-        .collect();
-    let container_rows: Vec<Value> = list(usage, "Containers")
-        .iter()
-        .map(|container| {
-            let mut container = container.clone();
-            // The size of the image below it has its own table.
-            container["SizeRootFs"] = Json::from(0);
-            ps::row(&container, true)
-        })
-        .collect();
-    let volume_rows: Vec<Value> = list(usage, "Volumes").iter().map(volumes::row).collect();
-    let image_format = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}";
-    let container_format = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}";
-    print("Images space usage:\n\n");
-    Table { format: image_format, headings: images::headings() }.print(&image_rows)?;
-    print("\nContainers space usage:\n\n");
-    Table { format: container_format, headings: ps::headings() }.print(&container_rows)?;
-    print("\nLocal Volumes space usage:\n\n");
-    Table { format: "table {{.Name}}\t{{.Links}}\t{{.Size}}", headings: volumes::headings() }
-        .print(&volume_rows)?;
-    let cache: i64 = list(usage, "BuildCache").iter().map(|item| number(item, "Size")).sum();
-    print(&format!("\nBuild cache usage: {}\n\n", human_size(cache as f64)));
-    let headings = vec![
-        ("ID", "CACHE ID"),
-        ("CacheType", "CACHE TYPE"),
-        ("Size", "SIZE"),
-        ("CreatedSince", "CREATED"),
-        ("LastUsedSince", "LAST USED"),
-        ("UsageCount", "USAGE"),
-        ("Shared", "SHARED"),
-    ];
-    let format = "table {{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}";
-    Table { format, headings }.print(&[])
-}
 
 /// One container in the display, with the last figures that came.
 struct Watched {

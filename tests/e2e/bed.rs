@@ -372,6 +372,17 @@ impl Bed {
         self.docker_command(arguments).output().expect("run docker").into()
     }
 
+    /// What a shell script, in which `docker` is Docker's own client, shows on a terminal.
+    pub(crate) fn in_terminal(&self, script: &str) -> String {
+        let own = self.docker_command(&[]);
+        let environment =
+            own.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        let mut command = Command::new("script");
+        command.args(["-qec", script, "/dev/null"]).envs(environment).stdin(Stdio::null());
+        let output = command.output().expect("run script");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Docker's own client, with something on its standard input.
     pub(crate) fn docker_with_input(&self, arguments: &[&str], input: &[u8]) -> Said {
         let mut command = self.docker_command(arguments);

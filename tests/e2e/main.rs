@@ -37,6 +37,7 @@ mod registry_client;
 mod registry_faults;
 mod registry_server;
 mod reload;
+mod runtimes;
 mod sdk;
 mod streams;
 mod sweep;

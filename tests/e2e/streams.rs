@@ -69,13 +69,6 @@ fn privileged_followed_logs_end_with_the_container_and_miss_nothing() {
 #[test]
 fn privileged_a_terminal_has_the_size_of_the_clients() {
     let bed = Bed::new();
-    let script = "stty rows 41 cols 121; docker run --rm -it busybox stty size";
-    let mut command = bed.docker_command(&[]);
-    let environment: Vec<_> =
-        command.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
-    command = std::process::Command::new("script");
-    command.args(["-qec", script, "/dev/null"]).envs(environment).stdin(Stdio::null());
-    let output = command.output().expect("run script");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = bed.in_terminal("stty rows 41 cols 121; docker run --rm -it busybox stty size");
     assert!(text.contains("41 121"), "{text:?}");
 }

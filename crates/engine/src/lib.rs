@@ -27,6 +27,7 @@ mod open;
 mod random;
 
 mod plugins;
+pub mod runtimes;
 pub mod settings;
 pub mod system;
 pub mod volumes;

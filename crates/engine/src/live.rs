@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::runtimes::Runtimes;
+
 /// What `SIGHUP` takes over from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reloadable {
@@ -18,6 +20,8 @@ pub struct Reloadable {
     pub live_restore: bool,
     /// Labels of the daemon.
     pub labels: Vec<String>,
+    /// OCI runtimes beside ours, and the default (`runtimes`, `default-runtime`).
+    pub runtimes: Runtimes,
     /// Debug mode, for `info`.
     pub debug: bool,
     /// Registries reached without TLS or with any certificate.
@@ -41,6 +45,7 @@ impl Default for Reloadable {
             shutdown_timeout_s: 15,
             live_restore: false,
             labels: Vec::new(),
+            runtimes: Runtimes::default(),
             debug: false,
             insecure_registries: Vec::new(),
             registry_mirrors: Vec::new(),
@@ -60,7 +65,7 @@ impl Reloadable {
             ("debug", self.debug.to_string()),
             ("default-cgroupns-mode", self.cgroupns_mode.clone()),
             ("default-ipc-mode", self.ipc_mode.clone()),
-            ("default-runtime", "runc".to_owned()),
+            ("default-runtime", self.runtimes.default_name().to_owned()),
             ("default-shm-size", self.shm_size_bytes.to_string()),
             ("insecure-registries", list(&self.insecure_registries)),
             ("labels", list(&self.labels)),
@@ -68,6 +73,7 @@ impl Reloadable {
             ("max-concurrent-downloads", self.max_concurrent_downloads.to_string()),
             ("max-concurrent-uploads", self.max_concurrent_uploads.to_string()),
             ("max-download-attempts", self.max_download_attempts.to_string()),
+            ("runtimes", self.runtimes.text()),
             ("registry-mirrors", list(&self.registry_mirrors)),
             ("shutdown-timeout", self.shutdown_timeout_s.to_string()),
         ]

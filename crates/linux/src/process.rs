@@ -171,6 +171,14 @@ pub fn reset_signals() {
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const empty, 0usize, 8usize) };
 }
 
+/// Starts a program with every signal at its default and none blocked, whatever the caller did with them.
+#[allow(unsafe_code)]
+pub fn spawn(command: &mut std::process::Command) -> io::Result<std::process::Child> {
+    use std::os::unix::process::CommandExt as _;
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(|| Ok(reset_signals())) }.spawn()
+}
+
 /// `struct sched_attr` (linux/sched/types.h), first version plus utilisation clamps.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]

@@ -41,7 +41,7 @@ pub use error::Error;
 pub use exec::exec;
 pub use init::options::{PROCESS, SUBPATH};
 pub use request::{CgroupMode, CreateRequest, Created, ExecRequest, Running, SeccompAgent, Stdio};
-pub use view::{mount_volume, owner_in, view};
+pub use view::{enclose, mount_volume, owner_in, user_in, view};
 
 /// Result of the runtime.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

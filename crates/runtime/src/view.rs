@@ -9,11 +9,11 @@ use linux::namespace;
 use linux::process::flags;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
-use types::spec::Mount;
+use types::spec::{Mount, RuntimeSpec, User};
 
 use crate::error::{Context, Error};
-use crate::init::options::Options;
-use crate::init::{mounts, user};
+use crate::init::options::{Options, PROCESS, SUBPATH};
+use crate::init::{mounts, rootfs as init_rootfs, user};
 
 /// Larger files of users are cut off.
 const FILE_MAX: u64 = 16 << 20;
@@ -32,6 +32,58 @@ pub fn view(place: &Path, rootfs: &[types::Mount], list: &[Mount]) -> Result<Own
         mounts::mount(root.as_fd(), mount, None)?;
     }
     Ok(root)
+}
+
+/// Mounts a root file system on `place` for another runtime, which the caller starts from the mount namespace that it gets
+/// for itself here; with the last process in there the mounts go. Mounts of `spec` in words that only this runtime knows
+/// (parts of volumes, mounts of other processes, mapped owners) are made below `scratch` and bound from there. Gives the root.
+pub fn enclose(
+    place: &Path,
+    rootfs: &[types::Mount],
+    scratch: &Path,
+    spec: &mut RuntimeSpec,
+) -> Result<OwnedFd, Error> {
+    namespace::unshare(flags::NEWNS).doing(|| "create mount namespace".into())?;
+    let linux = spec.linux.take().unwrap_or_default();
+    let shares = matches!(linux.rootfs_propagation.as_str(), "shared" | "rshared");
+    if shares {
+        // What the container mounts is to reach the host; the root is not.
+        init_rootfs::make_parent_private(place)?;
+        init_rootfs::make_parent_private(scratch)?;
+    } else {
+        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", slave).doing(|| "set propagation of /".into())?;
+    }
+    mounts::rootfs(place, rootfs)?;
+    let own = |mount: &Mount| -> Result<bool, Error> {
+        let options = Options::parse(&mount.kind, &mount.options)?;
+        let words = options.subpath.is_some() || options.process.is_some();
+        Ok(words || crate::idmap::wanted(mount, &options))
+    };
+    let base = linux::fs::open_root(scratch).doing(|| format!("open {}", scratch.display()))?;
+    for (number, asked) in spec.mounts.iter_mut().enumerate() {
+        if !own(asked)? {
+            continue;
+        }
+        let name = format!("/{number}");
+        let made = Mount { destination: name.clone(), ..asked.clone() };
+        let prepared = mounts::prepare_sources(std::slice::from_ref(&made), &linux, false)?;
+        mounts::mount(base.as_fd(), &made, prepared.first().and_then(Option::as_ref))?;
+        let kept = |word: &String| !word.starts_with(PROCESS) && !word.starts_with(SUBPATH);
+        let mut options: Vec<String> = asked.options.iter().filter(|word| kept(word)).cloned().collect();
+        if !options.iter().any(|word| matches!(word.as_str(), "bind" | "rbind")) {
+            options = vec!["rbind".to_owned(), "ro".to_owned()];
+        }
+        *asked = Mount {
+            kind: "bind".to_owned(),
+            source: scratch.join(&name[1..]).to_string_lossy().into_owned(),
+            destination: asked.destination.clone(),
+            options,
+            ..Mount::default()
+        };
+    }
+    spec.linux = Some(linux);
+    linux::fs::open_root(place).doing(|| format!("open {}", place.display()))
 }
 
 /// Mounts `device` on the directory `target` in the caller's own mount namespace: the data of a volume that is a file
@@ -85,6 +137,11 @@ fn without_password(data: &str) -> String {
 
 /// The ids that Docker's `user[:group]` means in the container whose root is `root`.
 pub fn owner_in(root: BorrowedFd<'_>, text: &str) -> Result<(u32, u32), Error> {
+    user_in(root, text, &[]).map(|user| (user.uid, user.gid))
+}
+
+/// The same with supplementary groups, those of `groups` (names or numbers) among them.
+pub fn user_in(root: BorrowedFd<'_>, text: &str, groups: &[String]) -> Result<User, Error> {
     let read = |path: &str| -> Result<String, Error> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let mut bytes = Vec::new();
@@ -98,6 +155,6 @@ pub fn owner_in(root: BorrowedFd<'_>, text: &str) -> Result<(u32, u32), Error> {
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    let identity = user::resolve(text, &[], &read("/etc/passwd")?, &read("/etc/group")?)?;
-    Ok((identity.uid, identity.gid))
+    let identity = user::resolve(text, groups, &read("/etc/passwd")?, &read("/etc/group")?)?;
+    Ok(User { uid: identity.uid, gid: identity.gid, additional_gids: identity.groups, ..User::default() })
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use types::spec::Resources;
 
+use crate::foreign::Bundle;
 use crate::protocol::{self, ExecState, Reply, Request, Status};
 use crate::record::{self, ExitRecord, RunRecord};
 use crate::spawn::{Attach, Exec, ProcessError, Spawned};
@@ -283,6 +284,10 @@ pub fn clean_up(dir: &Path) -> io::Result<()> {
             }
             _ => {}
         }
+    }
+    if let Some(foreign) = &run.foreign {
+        // It may not know the container any more, or not be there any more; the cgroup shows what is left.
+        let _forgotten = foreign.delete(&Bundle::of(dir), &run.id);
     }
     if run.cgroup.is_empty() {
         return Ok(());

@@ -42,6 +42,7 @@
 
 mod client;
 mod detach;
+mod foreign;
 mod init;
 pub mod log;
 mod protocol;
@@ -51,6 +52,7 @@ mod supervise;
 mod zygote;
 
 pub use client::{Client, ClientError, Executed, Found, Waiting, clean_up, find};
+pub use foreign::Foreign;
 pub use init::init_main;
 pub use protocol::{ExecState, Status};
 pub use record::{ExitRecord, RunRecord};

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::Foreign;
+
 pub(crate) fn socket_path(dir: &Path) -> PathBuf {
     dir.join("supervisor.sock")
 }
@@ -61,6 +63,9 @@ pub struct RunRecord {
     pub started_at: String,
     /// The container's cgroup as in `linux.cgroupsPath`; empty if it has none of its own.
     pub cgroup: String,
+    /// Who made it, if another runtime than ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Foreign>,
 }
 
 impl ExitRecord {

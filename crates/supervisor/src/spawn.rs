@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use types::spec::{Process, RuntimeSpec};
 
+use crate::foreign::Foreign;
 use crate::log::LogSpec;
 
 /// A container to be created and started.
@@ -36,6 +37,9 @@ pub struct Spawn {
     pub stdin_once: bool,
     /// Where output is kept.
     pub log: LogSpec,
+    /// Who makes it, if another runtime than ours; `spec.linux.seccomp` is the filter then, and not [`Spawn::seccomp`].
+    #[serde(default)]
+    pub foreign: Option<Foreign>,
 }
 
 /// What a client wants to see and send. See the crate's page for how the stream behaves.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::runtimes::Program;
 use engine::system::{Info, Version};
 use serde_json::Value;
 use types::{Error, Result};
@@ -95,7 +96,10 @@ fn option_name(option: &str) -> String {
 
 fn current(of: Info, commit: &str, version: ApiVersion) -> body::Info {
     let registry_config = registry_config(&of);
-    let runtime = |name: String| (name.clone(), body::RuntimeInfo { path: name, ..Default::default() });
+    let runtime = |(name, program): (String, Program)| {
+        let runtime_args = Some(program.args).filter(|args| !args.is_empty());
+        (name, body::RuntimeInfo { path: program.path, runtime_args, status: None })
+    };
     body::Info {
         id: of.id,
         containers: count(of.containers),

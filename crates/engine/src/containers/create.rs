@@ -29,7 +29,10 @@ impl Containers {
         let CreateRequest { name, platform, config, mut host_config, endpoints } = request;
         let mut config =
             config.ok_or_else(|| Error::invalid("config cannot be empty in order to create a container"))?;
-        let mut warnings = validate::create(&config, &mut host_config, &shared.host.validate)?;
+        let mut warnings = {
+            let live = shared.settings.live.now();
+            validate::create(&config, &mut host_config, &shared.host.validate, &live.runtimes)?
+        };
         find_donors(shared, &mut host_config)?;
         let image = base(shared, &config.image, platform.as_ref(), &mut warnings).await?;
         let of_image = image.as_ref().and_then(|image| image.config.config.clone()).unwrap_or_default();

@@ -126,7 +126,7 @@ pub(crate) fn with_defaults(host: &mut HostConfig, settings: &Settings, is_v2: b
         .to_owned();
     }
     if host.runtime.is_empty() {
-        host.runtime = "runc".to_owned();
+        host.runtime = settings.live.now().runtimes.default_name().to_owned();
     }
     // SELinux has nothing to say about what shares that much with the host.
     if host.security_opt.is_none() && (host.privileged || host.pid_mode == "host" || host.ipc_mode == "host")

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use linux::seccomp as filter;
 use supervisor::log::{LogDriver, LogSpec};
-use supervisor::{Attach, Found, Spawn, Waiting};
+use supervisor::{Attach, Foreign, Found, Spawn, Waiting};
 use types::{ContainerId, Error, ErrorKind, Mount, Result};
 
 use super::network::Entered;
@@ -167,6 +167,10 @@ fn process_error(message: &str) -> Error {
         format!("{RUNTIME_PREFIX}error during container init: {message}: unknown")
     } else if message.starts_with("unable to find ") {
         message.to_owned()
+    } else if message.starts_with("OCI runtime create ") {
+        format!("failed to create task for container: failed to create shim task: {message}: unknown")
+    } else if message.starts_with("OCI runtime ") {
+        format!("{message}: unknown")
     } else if message.starts_with("failed to initialize logging driver: ") {
         format!("failed to create task for container: {message}")
     } else {
@@ -226,7 +230,7 @@ fn make_spawn(
     let cgroup = cgroup_path(shared, record);
     let hostname = if record.host_config.uts_mode == "host" { "" } else { record.config.hostname.as_str() };
     let linked = links::environment(shared, record);
-    let spec = spec::build(&Input {
+    let mut spec = spec::build(&Input {
         record,
         linked: &linked,
         settings: &shared.settings,
@@ -242,8 +246,16 @@ fn make_spawn(
         apparmor: shared.host.apparmor,
         more_masked: &shared.host.thermal,
     })?;
-    let caps = spec.process.as_ref().and_then(|p| p.capabilities.as_ref()).map(|c| c.bounding.as_slice());
-    let seccomp = filter_of(shared, record, caps.unwrap_or_default())?;
+    let caps = spec.process.as_ref().and_then(|p| p.capabilities.as_ref()).map(|c| c.bounding.clone());
+    let caps = caps.unwrap_or_default();
+    let foreign = foreign(shared, record)?;
+    let mut seccomp = None;
+    if foreign.is_none() {
+        seccomp = filter_of(shared, record, &caps)?;
+    } else if let Some(profile) = profile_of(shared, record)? {
+        let rules = render(shared, &profile, &caps)?;
+        spec.linux.get_or_insert_default().seccomp = Some(rules);
+    }
     Ok(Spawn {
         id: record.id.to_string(),
         dir: shared.run_dir(&record.id),
@@ -254,6 +266,7 @@ fn make_spawn(
         open_stdin: record.config.open_stdin,
         stdin_once: record.config.stdin_once,
         log: log_spec(shared, record)?,
+        foreign,
         spec,
     })
 }
@@ -268,30 +281,54 @@ pub(crate) fn cgroup_path(shared: &Shared, record: &Record) -> String {
     format!("/{}/{}", parent.trim_matches('/'), record.id)
 }
 
-/// The compiled filter; `None` for none.
-pub(crate) fn filter_of(shared: &Shared, record: &Record, caps: &[String]) -> Result<Option<Arc<Vec<u8>>>> {
+/// The runtime that makes it, if that is not ours.
+fn foreign(shared: &Shared, record: &Record) -> Result<Option<Foreign>> {
+    let live = shared.settings.live.now();
+    let name = &record.host_config.runtime;
+    let Some(program) = live.runtimes.find(name)? else { return Ok(None) };
+    Ok(Some(Foreign {
+        program: program.path.clone(),
+        args: program.args.clone(),
+        search: std::env::var("PATH").unwrap_or_default(),
+        root: shared.settings.exec_root.join(format!("runtime-{name}")),
+        systemd_cgroup: shared.settings.systemd_cgroup,
+    }))
+}
+
+/// The rules for a container with these capabilities.
+fn render(shared: &Shared, profile: &str, caps: &[String]) -> Result<types::spec::Seccomp> {
+    let platform = types::Platform::host();
+    let host = seccomp::Host { arch: &platform.architecture, kernel: shared.host.kernel, caps };
+    seccomp::render(profile, host)
+}
+
+/// The profile in Docker's format; `None` for none.
+fn profile_of(shared: &Shared, record: &Record) -> Result<Option<String>> {
     let options = security::parse(record.host_config.security_opt.as_deref().unwrap_or_default())?;
     let read = |path: &str| {
         std::fs::read_to_string(path)
             .map_err(|e| Error::invalid(format!("opening seccomp profile ({path}) failed: {e}")))
     };
-    let profile = match (options.seccomp.as_str(), shared.settings.seccomp_profile.as_str()) {
+    Ok(Some(match (options.seccomp.as_str(), shared.settings.seccomp_profile.as_str()) {
         ("unconfined", _) => return Ok(None),
         ("", _) if record.host_config.privileged || !shared.host.seccomp => return Ok(None),
         ("builtin", _) | ("", "" | "builtin") => seccomp::BUILTIN.to_owned(),
         ("", "unconfined") => return Ok(None),
         ("", path) => read(path)?,
         (json, _) => json.to_owned(),
-    };
+    }))
+}
+
+/// The compiled filter; `None` for none.
+pub(crate) fn filter_of(shared: &Shared, record: &Record, caps: &[String]) -> Result<Option<Arc<Vec<u8>>>> {
+    let Some(profile) = profile_of(shared, record)? else { return Ok(None) };
     let key =
         if profile == seccomp::BUILTIN { format!("builtin {caps:?}") } else { format!("{profile} {caps:?}") };
     let filters = || shared.filters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(bytes) = filters().get(&key) {
         return Ok(Some(bytes.clone()));
     }
-    let platform = types::Platform::host();
-    let host = seccomp::Host { arch: &platform.architecture, kernel: shared.host.kernel, caps };
-    let program = filter::compile(&seccomp::render(&profile, host)?).map_err(Error::internal)?;
+    let program = filter::compile(&render(shared, &profile, caps)?).map_err(Error::internal)?;
     let bytes = Arc::new(program.as_bytes().to_vec());
     let mut filters = filters();
     if filters.len() >= FILTERS_MAX {

@@ -9,6 +9,7 @@ use types::config::{Config, HealthConfig, HostConfig, RestartPolicy};
 use types::{Error, Result};
 
 use super::{capabilities, mounts, signal};
+use crate::runtimes::Runtimes;
 pub(crate) use resources::{parse_set, resources};
 
 /// What the checks need to know about the host.
@@ -38,12 +39,17 @@ fn bad<T>(text: impl Into<String>) -> Result<T> {
 
 /// Checks everything that needs no image and no other container; fills in what Docker fills in on the way. Answers
 /// warnings.
-pub(crate) fn create(config: &Config, host_config: &mut HostConfig, host: &Host) -> Result<Vec<String>> {
+pub(crate) fn create(
+    config: &Config,
+    host_config: &mut HostConfig,
+    host: &Host,
+    runtimes: &Runtimes,
+) -> Result<Vec<String>> {
     conflicts(config, host_config)?;
     container(config)?;
     host_config_common(host_config)?;
     let mut warnings = resources(&mut host_config.resources, host, false)?;
-    platform(host_config, &mut warnings)?;
+    platform(host_config, runtimes, &mut warnings)?;
     Ok(warnings)
 }
 
@@ -171,7 +177,7 @@ pub(crate) fn restart_policy(policy: &RestartPolicy) -> Result<()> {
     }
 }
 
-fn platform(host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<()> {
+fn platform(host: &mut HostConfig, runtimes: &Runtimes, warnings: &mut Vec<String>) -> Result<()> {
     let joins = |mode: &str| mode.strip_prefix("container:").is_some_and(|name| !name.is_empty());
     if host.ipc_mode == "container:" {
         return bad("failed to join IPC namespace: invalid name or ID supplied: \"\"");
@@ -202,9 +208,7 @@ fn platform(host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<()> {
     if host.network_mode == "host" && host.port_bindings.as_ref().is_some_and(|b| !b.is_empty()) {
         warnings.push("Published ports are discarded when using host network mode".to_owned());
     }
-    if !matches!(host.runtime.as_str(), "" | "runc" | "io.containerd.runc.v2" | "wharf") {
-        return bad(format!("unknown or invalid runtime name: {}", host.runtime));
-    }
+    runtimes.find(&host.runtime)?;
     for target in host.tmpfs.keys() {
         mounts::check_tmpfs_target(target)?;
     }
@@ -242,7 +246,7 @@ mod tests {
     fn check(config: &str, host_config: &str) -> String {
         let config: Config = serde_json::from_str(config).unwrap();
         let mut host_config: HostConfig = serde_json::from_str(host_config).unwrap();
-        match create(&config, &mut host_config, &host(false)) {
+        match create(&config, &mut host_config, &host(false), &Runtimes::default()) {
             Ok(warnings) => warnings.join("\n"),
             Err(error) => error.message,
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::containers::view::ContainerListing;
+use crate::runtimes::Program;
 use crate::volumes::VolumeDetails;
 
 /// The daemon and its host (Engine API `SystemInfo`, same words).
@@ -94,8 +95,8 @@ pub struct Info {
     pub experimental: bool,
     /// Version of the daemon.
     pub server_version: String,
-    /// OCI runtime names.
-    pub runtimes: Vec<String>,
+    /// OCI runtimes by name.
+    pub runtimes: BTreeMap<String, Program>,
     /// The one used when none is named.
     pub default_runtime: String,
     /// Containers stay when the daemon stops.

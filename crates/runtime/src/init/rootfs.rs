@@ -79,7 +79,7 @@ pub(crate) fn unmount_shared(path: &Path) {
 }
 
 /// The mount that holds `path`.
-fn make_parent_private(path: &Path) -> Result<(), Error> {
+pub(crate) fn make_parent_private(path: &Path) -> Result<(), Error> {
     for ancestor in path.ancestors() {
         match rustix::mount::mount_change(ancestor, MountPropagationFlags::PRIVATE) {
             Err(Errno::INVAL) => {} // not a mount point

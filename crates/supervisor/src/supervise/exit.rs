@@ -6,6 +6,7 @@ use rustix::process::{WaitOptions, WaitStatus};
 
 use super::connection::Role;
 use super::{DRAIN_LIMIT, FINISHED_MAX, INIT, Supervisor};
+use crate::foreign::Bundle;
 use crate::log;
 use crate::protocol::{ExecState, Reply};
 use crate::record::{self, ExitRecord, exit_of};
@@ -116,8 +117,13 @@ impl Supervisor {
         for exec in self.members.indexes(|member| !member.id.is_empty()) {
             self.answer_waiters(exec, &record);
         }
+        record.oom_killed = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > 0);
+        if let Some(foreign) = &self.foreign
+            && let Err(why) = foreign.delete(&Bundle::of(&self.dir), &self.id)
+        {
+            super::start::complain(&self.dir, &format!("delete container: {why}"));
+        }
         if let Some(cgroup) = self.cgroup.take() {
-            record.oom_killed = cgroup.oom_kills() > 0;
             // Orphans that we have adopted leave the cgroup when they are reaped.
             self.reap();
             if let Err(error) = cgroup.remove() {

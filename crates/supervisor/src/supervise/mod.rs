@@ -11,6 +11,7 @@
 
 mod connection;
 mod exit;
+mod foreign;
 mod poller;
 mod requests;
 mod slab;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use linux::cgroup::Cgroup;
 use linux::signalfd::SignalFd;
 
+use crate::foreign::Foreign;
 use crate::log::Writer;
 use crate::protocol::ExecState;
 use crate::record::ExitRecord;
@@ -74,6 +76,8 @@ struct Supervisor {
     finished: VecDeque<(String, ExecState, ExitRecord)>,
     connections: Slab<Connection>,
     cgroup: Option<Cgroup>,
+    /// Who made the container and is asked to change it, if another runtime than ours.
+    foreign: Option<Foreign>,
     log: Writer,
     log_interest: Interest,
     stdin_once: bool,

@@ -140,8 +140,9 @@ impl Supervisor {
 
     fn signal(&mut self, index: usize, signal: i32, all: bool) -> Reply {
         let Some(member) = self.members.get(index) else { return Reply::NotRunning };
-        let result = match &self.cgroup {
-            Some(cgroup) if all => cgroup.pids().map_err(io::Error::other).map(|pids| {
+        let result = match (&self.foreign, &self.cgroup) {
+            (Some(foreign), _) if index == INIT => self.foreign_signal(foreign, member, signal),
+            (_, Some(cgroup)) if all => cgroup.pids().map_err(io::Error::other).map(|pids| {
                 for pid in pids {
                     // One that has just ended needs no signal.
                     let _gone = linux::pidfd::open(pid)
@@ -168,8 +169,11 @@ impl Supervisor {
         if let Err(reply) = self.find(None) {
             return reply;
         }
-        let Some(cgroup) = &self.cgroup else { return Reply::Failed("container has no cgroup".to_owned()) };
-        let result = cgroup.freeze(frozen).map_err(io::Error::other);
+        let result = match (&self.foreign, &self.cgroup) {
+            (Some(foreign), _) => self.foreign_freeze(foreign, frozen),
+            (None, Some(cgroup)) => cgroup.freeze(frozen).map_err(io::Error::other),
+            (None, None) => Err(io::Error::other("container has no cgroup")),
+        };
         if result.is_ok() {
             self.paused = frozen;
         }
@@ -177,9 +181,10 @@ impl Supervisor {
     }
 
     fn update(&mut self, resources: &Resources) -> Reply {
-        match &self.cgroup {
-            Some(cgroup) => done(cgroup.update(resources).map_err(io::Error::other)),
-            None => Reply::Failed("container has no cgroup".to_owned()),
+        match (&self.foreign, &self.cgroup) {
+            (Some(foreign), _) => done(self.foreign_update(foreign, resources)),
+            (None, Some(cgroup)) => done(cgroup.update(resources).map_err(io::Error::other)),
+            (None, None) => Reply::Failed("container has no cgroup".to_owned()),
         }
     }
 
@@ -222,6 +227,9 @@ impl Supervisor {
     }
 
     fn start_exec(&mut self, exec: &Exec) -> Result<(usize, Spawned), ProcessError> {
+        if let Some(foreign) = self.foreign.clone() {
+            return self.foreign_exec(&foreign, exec);
+        }
         let init = self.members.get(INIT).ok_or_else(|| failed("container is not running"))?;
         let program = seccomp_program(exec.seccomp.clone())?;
         let index = self.members.vacant();
@@ -241,7 +249,7 @@ impl Supervisor {
             linux: None,
             cgroup: self.cgroup.as_ref(),
             stdio: runtime_stdio(inner.as_ref(), &exec.process),
-            user: Some(exec.user.as_str()).filter(|user| !user.is_empty()),
+            user: Some(exec.user.as_str()),
             groups: &exec.groups,
             seccomp: program.as_ref(),
             seccomp_flags: 0,

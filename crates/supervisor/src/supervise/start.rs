@@ -132,7 +132,9 @@ fn create(
     signals: SignalFd,
     listener: UnixListener,
 ) -> Result<(Supervisor, Spawned), ProcessError> {
-    let no_pipes = |error: io::Error| failed(&format!("create streams: {error}"));
+    if let Some(foreign) = &spawn.foreign {
+        return super::foreign::create(spawn, foreign, netns, signals, listener);
+    }
     let process = spawn.spec.process.as_ref().ok_or_else(|| failed("no process to run"))?;
     let program = seccomp_program((!seccomp.is_empty()).then_some(seccomp))?;
     let log = Writer::open(&spawn.log).map_err(|why| failed(&why))?;
@@ -144,7 +146,7 @@ fn create(
         rootfs_mounts: &spawn.rootfs,
         stdio: runtime_stdio(inner.as_ref(), process),
         netns: netns.as_ref().map(AsFd::as_fd),
-        user: Some(spawn.user.as_str()).filter(|user| !user.is_empty()),
+        user: Some(spawn.user.as_str()),
         groups: &spawn.groups,
         seccomp: program.as_ref(),
         cgroup: match &unit {
@@ -157,16 +159,7 @@ fn create(
     let created = runtime::create(&request).map_err(|error| ProcessError::from(&error))?;
     drop(inner);
     let started_at = log::rfc3339_nano(log::now());
-    let run = RunRecord {
-        id: spawn.id.clone(),
-        pid: created.pid,
-        pid_start_ticks: record::start_ticks(created.pid).unwrap_or_default(),
-        supervisor_pid: rustix::process::getpid().as_raw_nonzero().get(),
-        started_at: started_at.clone(),
-        cgroup: cgroup_path.to_owned(),
-    };
-    run.write(&spawn.dir)
-        .map_err(|error| failed(&format!("{}: {error}", record::run_path(&spawn.dir).display())))?;
+    keep_run(spawn, created.pid, &started_at)?;
     let mut running = created.start().map_err(|error| ProcessError::from(&error))?;
     let cgroup = running.cgroup.take();
     let stdio = match (stdio, running.terminal) {
@@ -181,7 +174,26 @@ fn create(
     Ok((supervisor, spawned))
 }
 
-fn assemble(
+/// Leaves on record what is needed to find, or to end, the container.
+pub(super) fn keep_run(spawn: &Spawn, pid: i32, started_at: &str) -> Result<(), ProcessError> {
+    let run = RunRecord {
+        id: spawn.id.clone(),
+        pid,
+        pid_start_ticks: record::start_ticks(pid).unwrap_or_default(),
+        supervisor_pid: rustix::process::getpid().as_raw_nonzero().get(),
+        started_at: started_at.to_owned(),
+        cgroup: spawn.spec.linux.as_ref().map_or_else(String::new, |linux| linux.cgroups_path.clone()),
+        foreign: spawn.foreign.clone(),
+    };
+    run.write(&spawn.dir)
+        .map_err(|error| failed(&format!("{}: {error}", record::run_path(&spawn.dir).display())))
+}
+
+pub(super) fn no_pipes(error: io::Error) -> ProcessError {
+    failed(&format!("create streams: {error}"))
+}
+
+pub(super) fn assemble(
     spawn: &Spawn,
     init: Member,
     cgroup: Option<Cgroup>,
@@ -207,6 +219,7 @@ fn assemble(
         finished: VecDeque::new(),
         connections: Slab::new(),
         cgroup,
+        foreign: spawn.foreign.clone(),
         log,
         log_interest: Interest::none(Token::Log),
         stdin_once: spawn.stdin_once,

@@ -11,6 +11,7 @@ mod networks;
 mod notify;
 mod options;
 mod pidfile;
+mod runtimes;
 mod settings;
 mod tls;
 mod values;

@@ -50,6 +50,7 @@ const NOTHING: &[&str] = &["", "[]", "{}"];
 /// All of dockerd 28's, in the order of its help, and `publish-policy`.
 #[rustfmt::skip]
 pub(crate) const OPTIONS: &[Opt] = &[
+    used("add-runtime", ' ', "runtimes", Map, "Register an additional OCI compatible runtime (name=path)"),
     used("allow-direct-routing", ' ', "allow-direct-routing", Bool, "Allow remote access to published ports on container IP addresses"),
     used("bip", ' ', "bip", Text, "IPv4 address for the default bridge"),
     used("bip6", ' ', "bip6", Text, "IPv6 address for the default bridge"),
@@ -62,6 +63,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
     used("default-cgroupns-mode", ' ', "default-cgroupns-mode", Text, "Default mode for containers cgroup namespace (\"host\" | \"private\")"),
     used("default-ipc-mode", ' ', "default-ipc-mode", Text, "Default mode for containers ipc (\"shareable\" | \"private\")"),
     used("default-network-opt", ' ', "default-network-opts", Map, "Default network options"),
+    used("default-runtime", ' ', "default-runtime", Text, "Default OCI runtime for containers (default \"runc\": this binary)"),
     used("default-shm-size", ' ', "default-shm-size", Text, "Default shm size for containers (default 64MiB)"),
     used("default-ulimit", ' ', "default-ulimits", Map, "Default ulimits for containers"),
     used("dns", ' ', "dns", List, "DNS server to use"),
@@ -115,7 +117,6 @@ pub(crate) const OPTIONS: &[Opt] = &[
     used("validate", ' ', "", Bool, "Validate daemon configuration and exit"),
     used("version", 'v', "", Bool, "Print version information and quit"),
 
-    fixed("add-runtime", "runtimes", Map, NOTHING),
     fixed("authorization-plugin", "authorization-plugins", List, NOTHING),
     fixed("bridge-accept-fwmark", "bridge-accept-fwmark", Text, NOTHING),
     fixed("", "builder", Map, NOTHING),
@@ -127,7 +128,6 @@ pub(crate) const OPTIONS: &[Opt] = &[
     fixed("cpu-rt-runtime", "cpu-rt-runtime", Int, &["0"]),
     fixed("default-gateway", "default-gateway", Text, NOTHING),
     fixed("default-gateway-v6", "default-gateway-v6", Text, NOTHING),
-    fixed("default-runtime", "default-runtime", Text, &["", "runc", "io.containerd.runc.v2", "wharf"]),
     fixed("feature", "features", Map, NOTHING),
     fixed("firewall-backend", "firewall-backend", Text, &["", "nftables"]),
     fixed("host-gateway-ip", "host-gateway-ips", List, NOTHING),

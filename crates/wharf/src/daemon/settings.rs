@@ -8,6 +8,7 @@ use serde_json::Value;
 use types::config::{LogConfig, Ulimit};
 
 use super::networks;
+use super::runtimes;
 use super::tls::{self, TlsFiles};
 use super::values::{ConfigError, Values};
 
@@ -95,6 +96,7 @@ pub(crate) fn reloadable(values: &Values) -> Result<Reloadable, ConfigError> {
         // Docker kills what runs when its daemon stops, unless told otherwise. Ours is a restartable index.
         live_restore: values.flag("live-restore").unwrap_or(true),
         labels: labels(values)?,
+        runtimes: runtimes::build(values)?,
         debug: values.flag("debug").unwrap_or(false),
         insecure_registries: values.list("insecure-registries"),
         registry_mirrors: values.list("registry-mirrors"),

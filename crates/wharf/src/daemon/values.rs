@@ -189,6 +189,9 @@ impl Values {
                 list.into()
             }
             Kind::Map => {
+                if opt.key == "runtimes" {
+                    return self.add_runtime(text).map_err(bad);
+                }
                 let (key, value) = split(text);
                 let value = value.ok_or_else(|| bad("want name=value".to_owned()))?;
                 let mut map = self.map(name);
@@ -207,6 +210,22 @@ impl Values {
             }
         };
         self.0.insert(name, value);
+        Ok(())
+    }
+}
+
+impl Values {
+    /// `name=path` (moby `opts.RuntimeOpt`).
+    fn add_runtime(&mut self, text: &str) -> Result<(), String> {
+        let parts = text.split_once('=').map(|(name, path)| (name.trim().to_lowercase(), path.trim()));
+        let Some((name, path)) = parts.filter(|(name, path)| !name.is_empty() && !path.is_empty()) else {
+            return Err(format!("invalid runtime argument: {text}"));
+        };
+        let mut map = self.map("runtimes");
+        if map.insert(name.clone(), path.into()).is_some() {
+            return Err(format!("runtime '{name}' was already defined"));
+        }
+        self.0.insert("runtimes", map.into());
         Ok(())
     }
 }

@@ -82,14 +82,14 @@ fn privileged_another_runtimes_terminals_mounts_and_failures_reach_the_client() 
             "run",
             "--rm",
             "-v",
-            "v:/v",
+            "vol:/v",
             "busybox",
             "sh",
             "-c",
             "mkdir -p /v/part; echo part > /v/part/x",
         ])
         .ok();
-        let part = "type=volume,src=v,dst=/p,volume-subpath=part,readonly";
+        let part = "type=volume,src=vol,dst=/p,volume-subpath=part,readonly";
         let said = run(&[
             "--mount",
             part,

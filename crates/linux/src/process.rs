@@ -175,8 +175,12 @@ pub fn reset_signals() {
 #[allow(unsafe_code)]
 pub fn spawn(command: &mut std::process::Command) -> io::Result<std::process::Child> {
     use std::os::unix::process::CommandExt as _;
+    let prepare = || {
+        reset_signals();
+        Ok(())
+    };
     // SAFETY: between fork and exec only system calls are made.
-    unsafe { command.pre_exec(|| Ok(reset_signals())) }.spawn()
+    unsafe { command.pre_exec(prepare) }.spawn()
 }
 
 /// `struct sched_attr` (linux/sched/types.h), first version plus utilisation clamps.

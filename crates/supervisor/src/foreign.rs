@@ -229,26 +229,23 @@ pub(crate) fn readable(value: &impl Serialize) -> io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
-    fn foreign(dir: &Path, script: &str) -> Foreign {
-        fs::write(dir.join("other"), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(dir.join("other"), fs::Permissions::from_mode(0o755)).unwrap();
-        let search = format!("{}:/bin:/usr/bin", dir.display());
-        let args = vec!["--own".to_owned()];
-        Foreign { program: "other".into(), args, search, root: "/r".into(), systemd_cgroup: false }
+    /// A shell in a runtime's place: `$*` are the words of a command.
+    fn foreign(script: &str) -> Foreign {
+        let args = ["-c", script, "other"].map(str::to_owned).to_vec();
+        let search = "/nowhere:/bin:/usr/bin".to_owned();
+        Foreign { program: "sh".into(), args, search, root: "/r".into(), systemd_cgroup: false }
     }
 
     #[test]
-    fn a_command_is_runcs_with_the_users_words_first() {
+    fn a_command_is_runcs_behind_the_administrators_words() {
         let dir = tempfile::tempdir().unwrap();
         let bundle = Bundle::make(dir.path()).unwrap();
-        let other = foreign(dir.path(), r#"echo "$*" > words; test "$PWD" = "${0%/*}/bundle""#);
+        let other = foreign(r#"echo "$*" > words; test "$PATH" = /nowhere:/bin:/usr/bin"#);
         assert_eq!(other.run(&bundle, &["state", "x"], Streams::default()), Ok(()));
         let log = bundle.file("log.json");
-        let want = format!("--own --root /r --log {} --log-format json state x\n", log.display());
+        let want = format!("--root /r --log {} --log-format json state x\n", log.display());
         assert_eq!(fs::read_to_string(bundle.file("words")).unwrap(), want);
     }
 
@@ -256,12 +253,12 @@ mod tests {
     fn a_failure_is_told_in_the_runtimes_words() {
         let dir = tempfile::tempdir().unwrap();
         let bundle = Bundle::make(dir.path()).unwrap();
-        let log = r#"printf '{"level":"error","msg":"first","time":"x"}\n{"level":"warning","msg":"no"}\n{"level":"error","msg":"why"}\n' > "$5"; exit 1"#;
+        let log = r#"printf '{"level":"error","msg":"first","time":"x"}\n{"level":"warning","msg":"no"}\n{"level":"error","msg":"why"}\n' > "$4"; exit 1"#;
         let missing = Foreign { program: "/no/such".into(), ..Foreign::default() };
         let log_of = bundle.file("log.json").display().to_string();
         for (other, want) in [
-            (foreign(dir.path(), log), "why".to_owned()),
-            (foreign(dir.path(), "echo oops >&2; exit 3"), "other: exit status: 3: oops".to_owned()),
+            (foreign(log), "why".to_owned()),
+            (foreign("echo oops >&2; exit 3"), "sh: exit status: 3: oops".to_owned()),
             (
                 missing,
                 format!(

@@ -25,7 +25,7 @@ pub struct Spawn {
     #[serde(skip)]
     pub seccomp: Option<Vec<u8>>,
     /// Docker's `user[:group]`, looked up in the container's own passwd and group files
-    /// ([`runtime::CreateRequest::user`]); empty: `process.user`'s ids.
+    /// ([`runtime::CreateRequest::user`]); empty: whoever has the id 0.
     #[serde(default)]
     pub user: String,
     /// Supplementary groups, names or numbers, looked up likewise.

@@ -14,8 +14,6 @@ step "crate arrows, status table, house rules"
 cargo xtask tidy
 step "build"
 cargo build --quiet --workspace --bins
-# The runtime's tests drive a small program of its own.
-cargo build --quiet -p runtime --examples
 # And the runtime without its defences, against which each escape must succeed.
 cargo build --quiet -p runtime --features weakened --example wharf-runtime-weakened
 # A Debian root file system, for the test that pulls one from a real registry; kept from run to run.

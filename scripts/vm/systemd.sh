@@ -21,7 +21,7 @@ if [ ! -e "$base" ]; then
   tar -C "$made" -cf "$base.new" --exclude=./var/cache/apt --exclude=./var/lib/apt/lists --exclude=./usr/share/doc .
   mv "$base.new" "$base"; rm -rf "$made"
 fi
-cargo build --quiet -p runtime --example wharf-runtime
+cargo build --quiet -p runtime --bin wharf-runtime
 mapfile -t tests < <(cargo test --no-run --message-format=json -q -p runtime --test systemd --test checkpoint 2>/dev/null |
   python3 -c 'import json,sys
 for line in sys.stdin:
@@ -37,7 +37,7 @@ trap 'rm -rf "$root" "$early" "$disk" "$initramfs"' EXIT
 tar -C "$root" -xf "$base"
 mkdir -p "$root/tests" "$root/lib/modules"
 for pair in "${tests[@]}"; do cp "${pair% *}" "$root/tests/${pair#* }"; done
-cp "$target/$host/debug/examples/wharf-runtime" "$root/usr/local/bin/wharf-runtime"
+cp "$target/$host/debug/wharf-runtime" "$root/usr/local/bin/wharf-runtime"
 echo "${VM_TESTS:-systemd checkpoint}" >"$root/tests/list"
 cat >"$root/tests/all.sh" <<'GUEST'
 #!/bin/sh

@@ -7,6 +7,8 @@ pub mod capabilities;
 pub mod cgroup;
 pub mod datagrams;
 pub mod dbus;
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(feature = "weakened")))]
+pub mod early;
 pub mod fd;
 pub mod fs;
 pub mod memory;

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use support::{Bundle, told, weakened_path};
+use support::{Bundle, copy_program, told, weakened_path};
 use types::spec::{Device, Mount};
 
 /// `escapes` tells whether an attempt succeeded against a runtime without the named defences.
@@ -58,7 +58,7 @@ fn privileged_the_runtimes_executable_cannot_be_overwritten() {
         }
         // By the same name, which tells the one binary what it is.
         let copy = bundle.path().join("wharf-runtime");
-        std::fs::copy(bundle.program(), &copy).unwrap();
+        copy_program(&bundle.program(), &copy);
         std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
         let run = |args: &[&str]| {
             let inner = bundle.command(args);
@@ -393,7 +393,7 @@ fn privileged_set_user_id_programs_in_volumes_gain_nothing() {
         let mut bundle = Bundle::without("/volume/wharf-runtime --root /private list", without);
         let volume = bundle.path().join("volume");
         std::fs::create_dir(&volume).unwrap();
-        std::fs::copy(support::runtime_path(), volume.join("wharf-runtime")).unwrap();
+        copy_program(&support::runtime_path(), &volume.join("wharf-runtime"));
         std::fs::set_permissions(volume.join("wharf-runtime"), std::fs::Permissions::from_mode(0o4755))
             .unwrap();
         let private = bundle.rootfs().join("private");

@@ -24,7 +24,7 @@ impl Home {
         let bundle = Bundle::new("");
         let copied = Command::new("cp").arg("-r").arg(bundle.rootfs()).arg(home.path()).status().unwrap();
         assert!(copied.success());
-        std::fs::copy(support::runtime_path(), home.path().join("wharf-runtime")).unwrap();
+        support::copy_program(&support::runtime_path(), &home.path().join("wharf-runtime"));
         // A root that the user does not own gets no mount points.
         for path in [home.path().to_owned(), home.path().join("rootfs")] {
             chown(path, Some(user), Some(user)).unwrap();
@@ -50,15 +50,7 @@ impl Home {
         let mut command = Command::new(self.path().join("wharf-runtime"));
         command.args(["--root", "state"]).args(args).current_dir(self.path());
         command.uid(self.user).gid(self.user).stdin(Stdio::null());
-        loop {
-            match command.output() {
-                // Another test has forked while the copy was being written, and its child still holds it open.
-                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                    std::thread::sleep(std::time::Duration::from_millis(20));
-                }
-                output => return told(&output.unwrap()),
-            }
-        }
+        told(&command.output().unwrap())
     }
 }
 

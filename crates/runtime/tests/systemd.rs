@@ -160,7 +160,7 @@ fn privileged_an_ordinary_user_has_limits_by_the_users_own_systemd() {
     let mut bundle = Bundle::new("sleep 1000");
     let copied = Command::new("cp").arg("-r").arg(bundle.rootfs()).arg(home.path()).status().unwrap();
     assert!(copied.success());
-    std::fs::copy(support::runtime_path(), home.path().join("wharf-runtime")).unwrap();
+    support::copy_program(&support::runtime_path(), &home.path().join("wharf-runtime"));
     for path in [home.path().to_owned(), home.path().join("rootfs")] {
         chown(path, Some(uid), Some(uid)).unwrap();
     }

@@ -37,7 +37,7 @@ impl Bundle {
         let dir = tempfile::tempdir().unwrap();
         let bin = dir.path().join("rootfs/bin");
         std::fs::create_dir_all(&bin).unwrap();
-        std::fs::copy("/bin/busybox", bin.join("busybox")).expect("the package busybox-static is needed");
+        copy_program(Path::new("/bin/busybox"), &bin.join("busybox"));
         for applet in APPLETS {
             symlink("busybox", bin.join(applet)).unwrap();
         }
@@ -154,6 +154,13 @@ impl Drop for Bundle {
     }
 }
 
+/// Copies a program by a process of its own: had this one the file open for writing while another test forks, that test's child
+/// would hold it open, too, and nobody could execute it (`ETXTBSY`).
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").args([from, to]).status().unwrap();
+    assert!(copied.success(), "{} could not be copied", from.display());
+}
+
 pub(crate) fn told(output: &Output) -> (i32, String, String) {
     (
         output.status.code().unwrap_or(-1),
@@ -162,13 +169,13 @@ pub(crate) fn told(output: &Output) -> (i32, String, String) {
     )
 }
 
-/// The example program, built along with the tests; `WHARF_RUNTIME` names another, or another runtime to compare with.
+/// The program, built along with the tests; `WHARF_RUNTIME` names another, or another runtime to compare with.
 pub(crate) fn runtime_path() -> PathBuf {
     if let Some(path) = std::env::var_os("WHARF_RUNTIME") {
         return path.into();
     }
     let tests = std::env::current_exe().unwrap();
-    tests.parent().unwrap().parent().unwrap().join("examples/wharf-runtime")
+    tests.parent().unwrap().parent().unwrap().join("wharf-runtime")
 }
 
 /// The same with the feature `weakened`: `WHARF_RUNTIME_WEAKENED`, or the example if it is built.
@@ -176,6 +183,6 @@ pub(crate) fn weakened_path() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("WHARF_RUNTIME_WEAKENED") {
         return Some(path.into());
     }
-    let path = runtime_path().with_file_name("wharf-runtime-weakened");
+    let path = runtime_path().with_file_name("examples/wharf-runtime-weakened");
     path.exists().then_some(path)
 }

@@ -32,9 +32,12 @@ use crate::netlink::message::Batch;
 use crate::netlink::route::{self, Veth, Way};
 use crate::{JoinRequest, Joined, PortRequest, Protocol};
 
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Long enough for a packet that is not dropped, on a busy machine.
-const SILENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Long enough for a packet that is not dropped, on a busy machine: in an emulated guest also for one that was lost once.
+fn silence() -> Duration {
+    Duration::from_millis(if std::env::var_os("IN_VM").is_some() { 4000 } else { 300 })
+}
 
 /// Runs a test in a network namespace of its own, which plays the host.
 fn on_a_host(test: impl FnOnce() + Send + 'static) {
@@ -161,7 +164,7 @@ fn serve(netns: impl AsFd + Sync, port: u16) {
 /// What the server says to a client in this thread's namespace.
 fn ask(address: &str) -> String {
     let address: SocketAddr = address.parse().unwrap();
-    let answer = TcpStream::connect_timeout(&address, SILENCE).and_then(|mut stream| {
+    let answer = TcpStream::connect_timeout(&address, silence()).and_then(|mut stream| {
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

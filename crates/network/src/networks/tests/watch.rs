@@ -31,7 +31,7 @@ fn privileged_flushed_rules_and_a_removed_bridge_come_back_by_themselves() {
         // What we remove ourselves stays away.
         networks.leave(&web.endpoint).unwrap();
         networks.teardown().unwrap();
-        thread::sleep(SILENCE);
+        thread::sleep(silence());
         assert_eq!(nft_list().unwrap_or_default(), "");
         assert!(!host_links().contains(&"wharf0".to_owned()));
     });

@@ -35,7 +35,9 @@ e2e containers::privileged_ privileged_published_ports find_each_other_by_name v
 LIST
   kernels=${VM_KERNEL:-stable}
 else
-  for test in "${tests[@]}"; do echo "${test##*/} privileged_"; done >"$work/list"
+  # The longest last: what fails shows early.
+  for test in "${tests[@]}"; do echo "${test##*/} privileged_"; done | sort | grep -v '^e2e ' >"$work/list"
+  echo "e2e privileged_" >>"$work/list"
   kernels=${VM_KERNEL:-stable recent}
 fi
 # What measures, what writes gigabytes, and what the guest has no place for: a Debian root file system, an SDK, transcripts.
@@ -48,14 +50,14 @@ while read -r test filters; do
   [ -x "/tests/$test" ] || { failed="$failed $test"; continue; }
   echo "== $test ($(cut -d. -f1 /proc/uptime) s)"
   # A bound on what hangs. Emulated on a busy machine, minutes are nothing.
-  timeout 1500 "/tests/$test" $filters --test-threads=2 --skip real_registry --skip sdk:: --skip parity:: --skip kills:: --skip few_descriptors --skip gibibyte --skip measure </dev/null || failed="$failed $test"
+  timeout 5400 "/tests/$test" $filters --test-threads=2 --skip real_registry --skip sdk:: --skip parity:: --skip kills:: --skip few_descriptors --skip gibibyte --skip measure </dev/null || failed="$failed $test"
 done </tests/list
 echo "== done ($(cut -d. -f1 /proc/uptime) s)"
 [ -z "$failed" ] || { echo "failed:$failed"; exit 1; }
 GUEST
 failed=
 for kernel in $kernels; do
-  VM_KERNEL=$kernel VM_FILES="$built/wharf:/usr/local/bin/wharf $built/examples/wharf-runtime-weakened:/usr/local/bin/wharf-runtime-weakened
+  VM_KERNEL=$kernel VM_TIMEOUT=${VM_TIMEOUT:-10800} VM_FILES="$built/wharf:/usr/local/bin/wharf $built/examples/wharf-runtime-weakened:/usr/local/bin/wharf-runtime-weakened
     $work/rootfs.tar $work/all.sh $work/list ${tests[*]}" scripts/vm/run.sh sh /tests/all.sh || failed="$failed $kernel"
 done
 [ -z "$failed" ] || { echo "failed on:$failed" >&2; exit 1; }

@@ -42,10 +42,9 @@ pub(crate) fn spec(spec: &RuntimeSpec, linux: &Linux, namespaces: &Namespaces<'_
     if !linux.time_offsets.is_empty() && !namespaces.is_new(NamespaceKind::Time) {
         return invalid("timeOffsets needs a new time namespace");
     }
-    for path in linux.masked_paths.iter().chain(&linux.readonly_paths) {
-        if !path.starts_with('/') {
-            return invalid(&format!("masked and read-only paths must be absolute: {path:?}"));
-        }
+    // Read-only paths must be absolute, too, but other runtimes take relative ones as from the root.
+    if let Some(path) = linux.masked_paths.iter().find(|path| !path.starts_with('/')) {
+        return invalid(&format!("masked paths must be absolute: {path:?}"));
     }
     hooks(spec)?;
     for name in linux.sysctl.keys() {
@@ -93,7 +92,14 @@ fn seccomp(profile: &Seccomp) -> Result<(), Error> {
     if profile.default_errno_ret.is_some() && !returns(profile.default_action) {
         return invalid("defaultErrnoRet is set for an action that returns no error");
     }
+    // Whoever asks an agent about these cannot even hand it the listener. In runc's words.
+    if profile.default_action == SeccompAction::Notify {
+        return invalid("SCMP_ACT_NOTIFY cannot be used as default action");
+    }
     for rule in &profile.syscalls {
+        if rule.action == SeccompAction::Notify && rule.names.iter().any(|name| name == "write") {
+            return invalid("SCMP_ACT_NOTIFY cannot be used for the write syscall");
+        }
         if rule.names.is_empty() {
             return invalid("a rule names no system call");
         }

@@ -210,7 +210,7 @@ fn privileged_whatever_is_done_every_byte_has_an_owner() {
         failure_persistence: None,
         ..ProptestConfig::default()
     });
-    let steps = (prop::sample::select(vec!["erofs", "overlay"]), prop::collection::vec(any_step(), 1..25));
+    let steps = (prop::sample::select(drivers()), prop::collection::vec(any_step(), 1..25));
     let run = |(driver, steps): (&str, Vec<Step>)| {
         let root = tempfile::tempdir().unwrap();
         let mut store = open(root.path(), driver);
@@ -239,9 +239,15 @@ fn privileged_whatever_is_done_every_byte_has_an_owner() {
 
 #[test]
 fn privileged_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_left_over() {
-    for driver in ["overlay", "erofs"] {
+    for driver in drivers() {
         kill(driver);
     }
+}
+
+/// Those that this kernel can have.
+fn drivers() -> Vec<&'static str> {
+    let erofs = crate::snapshot::probe::kernel_is_new_enough().then_some("erofs");
+    ["overlay"].into_iter().chain(erofs).collect()
 }
 
 fn kill(driver: &str) {

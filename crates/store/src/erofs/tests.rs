@@ -169,6 +169,9 @@ fn any_entry() -> impl Strategy<Value = File> {
 
 #[test]
 fn privileged_random_layers_look_as_if_they_were_unpacked() {
+    if !crate::snapshot::probe::kernel_is_new_enough() {
+        return;
+    }
     let both = Both::new();
     let layer = prop::collection::vec(any_entry(), 1..12);
     let mut runner = TestRunner::new(ProptestConfig {
@@ -212,6 +215,9 @@ fn mounted(layers: &[&[u8]]) -> Result<Mounted> {
 
 #[test]
 fn privileged_odd_files_are_shown_as_they_are() {
+    if !crate::snapshot::probe::kernel_is_new_enough() {
+        return;
+    }
     let long_name = "n".repeat(255);
     let long_link = format!("/{}", "link/".repeat(300));
     let mut entries = vec![entry(EntryKind::Directory, "many")];
@@ -301,6 +307,9 @@ fn sparse(path: &str, size: u64, map: &[Segment], payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn privileged_sparse_files_keep_their_holes() {
+    if !crate::snapshot::probe::kernel_is_new_enough() {
+        return;
+    }
     let gib = 1_u64 << 30;
     let piece = |offset, length| Segment { offset, length };
     // Pieces that begin and end anywhere, beyond 4 GiB too, and a hole at the end.
@@ -357,6 +366,9 @@ fn broken_layers_are_refused() {
 /// The whole of a distribution, where `make test` has left one.
 #[test]
 fn privileged_a_debian_looks_as_if_it_were_unpacked() {
+    if !crate::snapshot::probe::kernel_is_new_enough() {
+        return;
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/debian");
     let Some(root) =
         [root.join("rootfs"), root].into_iter().find(|root| root.join("etc/debian_version").exists())

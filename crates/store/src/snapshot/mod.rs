@@ -26,7 +26,7 @@ use crate::{
 mod copy;
 mod erofs;
 mod overlay;
-mod probe;
+pub(crate) mod probe;
 mod table;
 #[cfg(test)]
 mod testsuite;

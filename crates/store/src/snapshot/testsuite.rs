@@ -365,7 +365,13 @@ fn a_directory_can_be_copied_out(driver: &str) {
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
         mod privileged_overlay { $(#[test] fn $test() { super::$test("overlay"); })* }
-        mod privileged_erofs { $(#[test] fn $test() { super::$test("erofs"); })* }
+        mod privileged_erofs {
+            $(#[test] fn $test() {
+                if super::probe::kernel_is_new_enough() {
+                    super::$test("erofs");
+                }
+            })*
+        }
         mod privileged_copy { $(#[test] fn $test() { super::$test("copy"); })* }
     };
 }

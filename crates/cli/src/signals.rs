@@ -35,20 +35,32 @@ const FORWARDED: [(i32, &str); 22] = [
 ];
 const WINDOW_CHANGED: i32 = 28;
 
-/// Receives every signal that may be passed on, from the moment this returns.
-pub(crate) fn forward_all(handler: impl FnMut(i32, &'static str) + Send + 'static) {
-    receive(&FORWARDED, handler);
+/// A thread on its way to receiving signals. Until it is there, they do what they do by default.
+#[must_use]
+pub(crate) struct Ready(mpsc::Receiver<()>);
+
+impl Ready {
+    /// Waits until signals are received.
+    pub(crate) fn wait(self) {
+        // An error means that the thread could not set signals up: they then do what they do by default.
+        let _ = self.0.recv();
+    }
 }
 
-/// Calls `handler` each time the terminal's size changes, from the moment this returns.
-pub(crate) fn on_resize(mut handler: impl FnMut() + Send + 'static) {
-    receive(&[(WINDOW_CHANGED, "WINCH")], move |_, _| handler());
+/// Receives every signal that may be passed on.
+pub(crate) fn forward_all(handler: impl FnMut(i32, &'static str) + Send + 'static) -> Ready {
+    receive(&FORWARDED, handler)
+}
+
+/// Calls `handler` each time the terminal's size changes.
+pub(crate) fn on_resize(mut handler: impl FnMut() + Send + 'static) -> Ready {
+    receive(&[(WINDOW_CHANGED, "WINCH")], move |_, _| handler())
 }
 
 fn receive(
     wanted: &'static [(i32, &'static str)],
     mut handler: impl FnMut(i32, &'static str) + Send + 'static,
-) {
+) -> Ready {
     let (ready, is_ready) = mpsc::channel();
     thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
@@ -76,6 +88,5 @@ fn receive(
             }
         });
     });
-    // An error means that the thread could not set signals up: they then do what they do by default.
-    let _ = is_ready.recv();
+    Ready(is_ready)
 }

@@ -181,9 +181,7 @@ fn start_attached(context: &Context, parsed: &Parsed) -> Outcome {
     let container = client.get(&format!("/containers/{}/json", path_escape(name)), &Query::new())?;
     let id = container["Id"].as_str().unwrap_or(name).to_owned();
     let tty = container["Config"]["Tty"] == true;
-    if !tty {
-        run::forward_signals(client, &id);
-    }
+    let signals = (!tty).then(|| run::forward_signals(client, &id));
     let keys = run::detach_keys(context, parsed);
     let attachment = Attachment {
         stdin: parsed.on("interactive") && container["Config"]["OpenStdin"] == true,
@@ -195,6 +193,9 @@ fn start_attached(context: &Context, parsed: &Parsed) -> Outcome {
     let auto_remove = container["HostConfig"]["AutoRemove"] == true;
     let streaming = stream::start(run::attach(client, &id, &attachment)?, &attachment)?;
     let exit = run::wait_for_exit(client, &id, auto_remove)?;
+    if let Some(ready) = signals {
+        ready.wait();
+    }
     if let Err(error) = run::start(client, &id) {
         term::restore();
         if auto_remove {
@@ -224,7 +225,7 @@ pub(crate) fn attach(context: &Context, parsed: &Parsed) -> Outcome {
     let tty = container["Config"]["Tty"] == true;
     run::check_terminal(!parsed.on("no-stdin"), tty)?;
     if parsed.on("sig-proxy") && !tty {
-        run::forward_signals(client, name);
+        run::forward_signals(client, name).wait();
     }
     let keys = run::detach_keys(context, parsed);
     let attachment = Attachment {

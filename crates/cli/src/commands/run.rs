@@ -53,12 +53,13 @@ pub(crate) fn run(context: &Context, parsed: &Parsed) -> Outcome {
         print_line(&id);
         return start(client, &id).map_err(|error| status_failure(&error.to_string()));
     }
-    // From here on a signal belongs to the container.
-    if parsed.on("sig-proxy") {
-        forward_signals(client, &id);
-    }
+    let signals = parsed.on("sig-proxy").then(|| forward_signals(client, &id));
     let streaming = stream::start(attach(client, &id, &attachment)?, &attachment)?;
     let exit = wait_for_exit(client, &id, auto_remove)?;
+    // From here on a signal belongs to the container.
+    if let Some(ready) = signals {
+        ready.wait();
+    }
     if let Err(error) = start(client, &id) {
         term::restore();
         if auto_remove {
@@ -153,8 +154,8 @@ pub(super) fn start(client: &Client, id: &str) -> Result<(), ClientError> {
     client.post(&format!("/containers/{}/start", path_escape(id)), &Query::new(), None).map(drop)
 }
 
-/// Passes signals on to the container from now on.
-pub(super) fn forward_signals(client: &Arc<Client>, id: &str) {
+/// Passes signals on to the container.
+pub(super) fn forward_signals(client: &Arc<Client>, id: &str) -> signals::Ready {
     let (client, path) = (Arc::clone(client), format!("/containers/{}/kill", path_escape(id)));
     let mut terminations = 0;
     signals::forward_all(move |number, name| {
@@ -168,7 +169,7 @@ pub(super) fn forward_signals(client: &Arc<Client>, id: &str) {
         }
         // The container may have ended: then there is nobody to tell.
         let _ = client.post(&path, &Query::new().with("signal", name), None);
-    });
+    })
 }
 
 /// Tells the container (or exec) the terminal's size now and whenever it changes.
@@ -187,9 +188,10 @@ pub(super) fn watch_size(client: &Arc<Client>, path: &str) {
         }
         warn("failed to resize tty, using default size");
     });
-    signals::on_resize(move || {
+    let ready = signals::on_resize(move || {
         resize();
     });
+    ready.wait();
 }
 
 /// Whether it worked; a size of zero is none and is not sent.

@@ -15,7 +15,7 @@ pub struct Network {
     pub driver: Driver,
     /// On the host: a bridge's own interface, or the parent of containers' interfaces (`eth0`, `eth0.10`).
     pub interface: String,
-    /// The parent is made for this network (a VLAN's interface) and goes with it.
+    /// It was not there before this network (a bridge; a parent that is a VLAN's interface), and goes with it.
     pub owns_interface: bool,
     /// Address spaces, in the order in which addresses are taken. A bridge has at most one of each family.
     pub pools: Vec<Pool>,

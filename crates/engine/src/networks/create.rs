@@ -199,6 +199,8 @@ impl Networks {
             };
             let is_shared = self.known().values().any(|known| shared(known));
             custom.owns_interface = is_shared || !self.driver().host_has(&custom.interface)?;
+        } else {
+            custom.found_bridge = self.driver().host_has(&custom.interface)?;
         }
         Ok(())
     }

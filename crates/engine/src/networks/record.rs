@@ -91,6 +91,9 @@ pub(crate) struct Custom {
     /// The parent was made for this network.
     #[serde(default)]
     pub(crate) owns_interface: bool,
+    /// The bridge was there before this network.
+    #[serde(default)]
+    pub(crate) found_bridge: bool,
     /// IPv4 is off.
     #[serde(default)]
     pub(crate) without_ipv4: bool,
@@ -167,7 +170,7 @@ impl Custom {
             id: id.to_owned(),
             driver: options::driver(self.driver, &self.options)?,
             interface: self.interface.clone(),
-            owns_interface: self.owns_interface || self.driver == Driver::Bridge,
+            owns_interface: self.owns_interface || (self.driver == Driver::Bridge && !self.found_bridge),
             pools: self.used_pools().map(pool).collect::<Result<_>>()?,
             internal: self.internal,
             mtu: options::mtu(self.driver, &self.options)?,

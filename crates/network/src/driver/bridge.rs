@@ -86,9 +86,12 @@ impl NetworkDriver for BridgeDriver {
     }
 
     /// Down, it has no routes any more, and under another name it is in nobody's way: the next network may have its
-    /// name and its subnet at once.
+    /// name and its subnet at once. One that was there before us stays as it is, as with Docker.
     fn teardown(&self, network: &Network, host: &mut Socket) -> Result<Option<u32>> {
         let name = &network.interface;
+        if !network.owns_interface {
+            return Ok(None);
+        }
         let look = |error| Error::kernel(format!("look at bridge {name}"), error);
         let Some(link) = host.link(name).map_err(look)? else { return Ok(None) };
         let mut batch = Batch::new();

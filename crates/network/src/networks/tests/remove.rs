@@ -2,7 +2,7 @@
 
 use super::ipv6::{join_network, network};
 use super::*;
-use crate::BridgeOptions;
+use crate::{BridgeOptions, Network};
 
 #[test]
 fn privileged_a_removed_networks_name_and_subnet_are_free_at_once() {
@@ -54,5 +54,24 @@ fn privileged_bridges_that_a_killed_daemon_did_not_delete_are_deleted_by_the_nex
         let _networks = networks(NetworkConfig::default());
         eventually("the bridge goes", || !host_links().contains(&format!("gone-{left:08x}")));
         assert!(host_links().contains(&"gone-01234567".to_owned()), "somebody's bridge stays");
+    });
+}
+
+#[test]
+fn privileged_a_bridge_that_was_there_before_its_network_stays() {
+    on_a_host(|| {
+        let mut socket = Socket::route().unwrap();
+        let mut batch = Batch::new();
+        route::put_bridge(&mut batch, "br-a", [2, 0, 0, 0, 0, 1], 1500);
+        socket.request(&mut batch).unwrap();
+        let networks = networks(NetworkConfig::default());
+        let wanted = network("a", &[("10.1.0.0/24", "10.1.0.1")], BridgeOptions::default());
+        networks.create(Network { owns_interface: false, ..wanted }).unwrap();
+        let joined = join_network(&networks, "a", &[]);
+        networks.leave(&joined.endpoint).unwrap();
+        networks.remove("a").unwrap();
+        assert!(host_links().contains(&"br-a".to_owned()));
+        let rules = nft_list().unwrap_or_default();
+        assert!(!rules.contains("br-a") && !rules.contains("10.1.0."), "{rules}");
     });
 }

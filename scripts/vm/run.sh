@@ -27,7 +27,7 @@ libraries_of() {
   done
 }
 # Where busybox has too little of a tool, the host's own with its libraries.
-for tool in setpriv unshare nsenter script tar nft ip ss curl openssl docker-registry apparmor_parser ${VM_TOOLS:-}; do
+for tool in setpriv unshare nsenter script tar nft ip ss curl openssl docker-registry apparmor_parser mkfs.ext4 ${VM_TOOLS:-}; do
   file=$(PATH=$PWD/target/tools/bin:$PATH command -v "$tool") || continue
   cp "$(readlink -f "$file")" "$root/usr/bin/$tool"
   libraries_of "$file"
@@ -54,7 +54,7 @@ done
 # What containers need and this kernel has as modules; an absent one is built in, or missing, which the tests then say.
 modules=(overlay veth bridge br_netfilter nf_tables nft_chain_nat nft_nat nft_masq nft_ct nft_fib_inet nf_conntrack
   nf_conntrack_netlink nft_reject_inet nft_limit nft_log nft_redir nft_numgen ip_vs ip_vs_rr ip_vs_wrr ip_vs_sh erofs xfs loop tun
-  vxlan macvlan ipvlan dummy 8021q sctp fuse)
+  vxlan macvlan ipvlan dummy 8021q sctp fuse quota_v2)
 # add_modules ROOT MODULE...: with what they need, listed in ROOT/modules in the order of insertion.
 add_modules() {
   local root=$1 module file name; shift

@@ -19,6 +19,7 @@ pub mod netns;
 pub mod pidfd;
 pub mod process;
 pub mod pty;
+pub mod quota;
 pub mod resctrl;
 pub mod sealed;
 pub mod seccomp;

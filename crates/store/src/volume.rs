@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::{fd::AsFd as _, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -27,7 +27,8 @@ pub struct Volume {
     pub driver: String,
     /// The user's labels.
     pub labels: BTreeMap<String, String>,
-    /// Driver options; those of `local` are `type`, `device`, `o`: what is mounted on its directory while it is used.
+    /// Driver options; those of `local` are `type`, `device`, `o`: what is mounted on its directory while it is used; and
+    /// `size`: how much it may hold at most.
     pub options: BTreeMap<String, String>,
     /// RFC 3339.
     pub created_at: String,
@@ -44,6 +45,11 @@ impl Volume {
     /// Whether its data is a directory of ours.
     pub fn is_local(&self) -> bool {
         self.driver == LOCAL
+    }
+
+    /// Whether something is mounted on its directory while it is used.
+    pub fn is_mounted_on_use(&self) -> bool {
+        self.is_local() && self.options.contains_key("type")
     }
 }
 
@@ -73,10 +79,24 @@ impl<'a> Volumes<'a> {
         if let Some(volume) = self.get(name)? {
             return Ok((volume, false));
         }
+        let limit = limit_of(options)?;
+        let volumes = self.store.paths().volumes();
+        if limit.is_some() && !linux::quota::is_enforced(open_dir(&volumes)?.as_fd()) {
+            return Err(Error::Invalid("quota size requested but no quota support".to_owned()));
+        }
         let data = self.data(name);
         paths::make(data.parent().unwrap_or(&data), 0o701)?;
         paths::make(&data, 0o755)?;
         fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).at("changing the mode of", &data)?;
+        if let Some(bytes) = limit {
+            let set = open_dir(&data)
+                .and_then(|dir| linux::quota::limit(&[dir.as_fd()], bytes).at("setting the quota of", &data));
+            if set.is_err() {
+                // Each succeeds only for what is empty.
+                let _kept = fs::remove_dir(&data).and_then(|()| fs::remove_dir(volumes.join(name)));
+            }
+            set?;
+        }
         Ok((self.note(LOCAL, name, labels, options, anonymous)?, true))
     }
 
@@ -205,6 +225,10 @@ impl<'a> Volumes<'a> {
             if tx.prepare_cached("DELETE FROM volumes WHERE name = ?1")?.execute([name])? == 0 {
                 return Err(Error::not_found("volume", name));
             }
+            if let Ok(dir) = open_dir(&path) {
+                // Nothing depends on it: the number is the directory's, and no limit holds without a directory.
+                let _kept = linux::quota::unlimit(dir.as_fd());
+            }
             // Before the record goes: a record without data is a removal that `recover` can tell and finish, data
             // without a record could be anybody's.
             self.store.trash.discard(&self.store.paths().volumes().join(name))
@@ -311,17 +335,24 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
             return Err(Error::Invalid(format!("invalid option: {key:?}")));
         }
     }
-    if options.contains_key("size") {
-        return Err(Error::Invalid("quota size requested but no quota support".to_owned()));
-    }
-    if !options.is_empty() {
-        for key in ["device", "type"] {
-            if options.get(key).is_none_or(String::is_empty) {
-                return Err(Error::Invalid(format!("missing required option: {key:?}")));
-            }
+    limit_of(options)?;
+    for (key, wanted) in [("device", "type"), ("type", "device"), ("o", "device"), ("o", "type")] {
+        let has = |key: &str| options.get(key).is_some_and(|value| !value.is_empty());
+        if options.contains_key(key) && !has(wanted) {
+            return Err(Error::Invalid(format!("missing required option: {wanted:?}")));
         }
     }
     Ok(())
+}
+
+/// How much it may hold, in bytes; 0 is as much as there is.
+fn limit_of(options: &BTreeMap<String, String>) -> Result<Option<u64>> {
+    let size = options.get("size").map(|text| types::parse_size(text, 1024)).transpose();
+    Ok(size.map_err(Error::Invalid)?.filter(|bytes| *bytes > 0))
+}
+
+fn open_dir(path: &Path) -> Result<fs::File> {
+    fs::File::open(path).at("opening", path)
 }
 
 #[cfg(test)]
@@ -408,5 +439,55 @@ mod tests {
         assert!(check_options(&map(&[("device", "tmpfs"), ("o", "size=1m")])).is_err());
         assert!(check_options(&map(&[("colour", "red")])).is_err());
         assert!(check_options(&map(&[("type", "nfs")])).is_err());
+        assert!(check_options(&map(&[("size", "1.5m")])).is_ok());
+        let size = |text| check_options(&map(&[("size", text)])).unwrap_err().to_string();
+        assert_eq!(size("abc"), "invalid size: 'abc'");
+    }
+    /// Only kernels with quotas of ext4 can show it: the guest of `make test-vm` has one.
+    #[test]
+    fn privileged_a_volume_holds_no_more_than_its_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let (image, root) = (dir.path().join("disk"), dir.path().join("root"));
+        fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        fs::create_dir(&root).unwrap();
+        let run = |words: &[&str]| {
+            let done = std::process::Command::new(words[0]).args(&words[1..]).output();
+            done.is_ok_and(|done| done.status.success())
+        };
+        let (image, mounted) = (image.to_str().unwrap(), root.to_str().unwrap());
+        let made = run(&["mkfs.ext4", "-q", "-O", "quota,project", "-E", "quotatype=prjquota", image]);
+        if !made || !run(&["mount", "-t", "ext4", "-o", "loop,prjquota", image, mounted]) {
+            eprintln!("not shown: no mkfs.ext4, or no project quotas in this kernel");
+            return;
+        }
+        // Also when the test fails.
+        struct Mounted<'a>(&'a Path);
+        impl Drop for Mounted<'_> {
+            fn drop(&mut self) {
+                let _gone = rustix::mount::unmount(self.0, rustix::mount::UnmountFlags::DETACH);
+            }
+        }
+        let _mounted = Mounted(&root);
+        let options = crate::Options { snapshotter: Some("copy".to_owned()) };
+        let store = Store::open_with(&root, &options).unwrap();
+        let size = |text: &str| BTreeMap::from([("size".to_owned(), text.to_owned())]);
+        let (small, _) = store.volumes().create("small", &BTreeMap::new(), &size("1m"), false).unwrap();
+        let (free, _) = store.volumes().create("free", &BTreeMap::new(), &size("0"), false).unwrap();
+        fs::create_dir(small.mountpoint.join("below")).unwrap();
+        let file = small.mountpoint.join("below/file");
+        // As a container's process: CAP_SYS_RESOURCE is above limits.
+        let writing = std::thread::spawn(move || {
+            let left = linux::capabilities::own_permitted().unwrap() & !(1 << 24);
+            linux::capabilities::set(left, left, 0).unwrap();
+            fs::write(file, vec![1; 2 << 20])
+        });
+        let full = writing.join().unwrap().unwrap_err();
+        assert_eq!(full.raw_os_error(), Some(rustix::io::Errno::DQUOT.raw_os_error()));
+        fs::write(free.mountpoint.join("file"), vec![1; 2 << 20]).unwrap();
+        store.volumes().remove("small").unwrap();
+        store.trash.wait();
+        // Its place is free again, and a limit that was is nobody's.
+        let (again, _) = store.volumes().create("small", &BTreeMap::new(), &size("4m"), false).unwrap();
+        fs::write(again.mountpoint.join("file"), vec![1; 2 << 20]).unwrap();
     }
 }

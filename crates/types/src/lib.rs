@@ -22,6 +22,7 @@ pub mod image;
 pub mod mount;
 pub mod platform;
 pub mod reference;
+pub mod size;
 pub mod spec;
 
 pub use config::{Config, HostConfig};
@@ -33,4 +34,5 @@ pub use image::{Descriptor, ImageConfig, Index, Manifest};
 pub use mount::Mount;
 pub use platform::Platform;
 pub use reference::ImageRef;
+pub use size::parse_size;
 pub use spec::RuntimeSpec;

@@ -14,7 +14,7 @@ use super::record::{MountRecord, Record};
 use super::request::CreateRequest;
 use super::state::{Exit, State};
 use super::view::Created;
-use super::{Containers, Shared, driver, links, merge, name, security, validate};
+use super::{Containers, Shared, driver, links, merge, name, room, security, validate};
 use crate::images::ResolvedImage;
 use crate::volumes::VolumeRequest;
 use crate::{Timestamp, blocking, random};
@@ -246,6 +246,7 @@ fn prepare(shared: &Arc<Shared>, mut record: Record, chain_id: Option<&types::Di
     let resources: Vec<_> = images.chain(snapshots).collect();
     store.leases().add_all(id.as_str(), &resources)?;
     store.snapshots().prepare(id.as_str(), chain_id.map(types::Digest::as_str))?;
+    room::limit(store, id.as_str(), &record.host_config.storage_opt)?;
     let requests = record.host_config.mounts.clone();
     for mount in record.mounts.iter_mut().filter(|m| m.point.kind == "volume") {
         let options = requests

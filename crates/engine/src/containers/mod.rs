@@ -32,6 +32,7 @@ mod remove;
 pub mod request;
 mod restart;
 mod restore;
+mod room;
 mod root;
 mod seccomp;
 mod security;

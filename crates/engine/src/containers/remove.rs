@@ -9,7 +9,7 @@ use types::{Error, Result};
 
 use super::record::Record;
 use super::request::RemoveRequest;
-use super::{Containers, Request, Shared, ask, files};
+use super::{Containers, Request, Shared, ask, files, room};
 
 impl Containers {
     /// Removes it and all it has.
@@ -30,6 +30,7 @@ pub(crate) fn from_disk(shared: &Arc<Shared>, record: &Record) -> Result<()> {
     let store = &shared.store;
     shared.keep(record)?;
     store.leases().remove(record.id.as_str())?;
+    room::unlimit(store, record.id.as_str(), &record.host_config.storage_opt);
     match store.snapshots().remove(record.id.as_str()) {
         Err(error) if !error.is_not_found() => return Err(error.into()),
         _ => {}

@@ -216,11 +216,6 @@ fn platform(host: &mut HostConfig, runtimes: &Runtimes, warnings: &mut Vec<Strin
     if let Some(option) = host.storage_opt.keys().find(|option| !option.eq_ignore_ascii_case("size")) {
         return Err(Error::internal(format!("Unknown option {option}")));
     }
-    if !host.storage_opt.is_empty() {
-        return Err(Error::internal(
-            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-        ));
-    }
     Ok(())
 }
 

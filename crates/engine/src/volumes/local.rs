@@ -7,11 +7,6 @@ use rustix::mount::UnmountFlags;
 use store::Volume;
 use types::{Error, Result};
 
-/// Whether there is something to mount.
-pub(super) fn is_mounted_on_use(volume: &Volume) -> bool {
-    volume.is_local() && !volume.options.is_empty()
-}
-
 /// Mounts it, unless it is.
 pub(super) fn mount(volume: &Volume, resolve: impl Fn(&str) -> Result<String>) -> Result<()> {
     if store::is_mount(&volume.mountpoint) {

@@ -267,7 +267,7 @@ impl Volumes {
         }
         if !volume.is_local() {
             plugin::remove(&*self.plugin_of(&volume)?, name).map_err(failed)?;
-        } else if local::is_mounted_on_use(&volume) && !self.0.users.is_used(name) {
+        } else if volume.is_mounted_on_use() && !self.0.users.is_used(name) {
             // A daemon that was killed may have left it.
             local::unmount(&volume.mountpoint).map_err(failed)?;
         }
@@ -286,7 +286,7 @@ impl Volumes {
     /// Makes a volume's data reachable for `user` (a container's id) until it lets go, and says where it lies. Blocks.
     pub(crate) fn attach(&self, name: &str, user: &str) -> Result<PathBuf> {
         let volume = self.find(name)?;
-        if volume.is_local() && !local::is_mounted_on_use(&volume) {
+        if volume.is_local() && !volume.is_mounted_on_use() {
             return Ok(volume.mountpoint);
         }
         let _busy = self.0.busy.enter(name);
@@ -332,13 +332,13 @@ impl Volumes {
         let special = |name: &str| {
             known
                 .iter()
-                .any(|volume| volume.name == name && (!volume.is_local() || local::is_mounted_on_use(volume)))
+                .any(|volume| volume.name == name && (!volume.is_local() || volume.is_mounted_on_use()))
         };
         for (name, user) in used.into_iter().filter(|(name, _)| special(name)) {
             self.0.users.add(name, user);
         }
         for volume in &known {
-            if local::is_mounted_on_use(volume)
+            if volume.is_mounted_on_use()
                 && !self.0.users.is_used(&volume.name)
                 && let Err(error) = local::unmount(&volume.mountpoint)
             {
@@ -386,10 +386,10 @@ impl Volumes {
         Ok(all)
     }
 
-    /// Local ones without options.
+    /// Local ones whose data lies in their directory.
     fn plain(&self) -> Result<Vec<Volume>> {
         let mut all = self.0.store.volumes().list()?;
-        all.retain(|volume| volume.is_local() && volume.options.is_empty());
+        all.retain(|volume| volume.is_local() && !volume.is_mounted_on_use());
         Ok(all)
     }
 

@@ -14,7 +14,7 @@ use tokio::io::AsyncRead;
 use tokio_util::io::SyncIoBridge;
 use types::{Error, Result};
 
-use super::{VolumeDetails, Volumes, local};
+use super::{VolumeDetails, Volumes};
 use crate::images::ArchiveStream;
 use crate::{blocking, random};
 
@@ -122,7 +122,7 @@ impl Volumes {
 
     /// Does something with a volume's directory, which stays there meanwhile.
     fn with_data<T>(&self, volume: &Volume, act: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
-        if volume.is_local() && !local::is_mounted_on_use(volume) {
+        if volume.is_local() && !volume.is_mounted_on_use() {
             // Only a removal enters too, and waits.
             let _busy = self.0.busy.enter(&volume.name);
             self.find(&volume.name)?;

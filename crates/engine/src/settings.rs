@@ -67,6 +67,10 @@ pub struct BridgeSettings {
     pub bip: Option<String>,
     /// Subnet containers get addresses from (`fixed-cidr`).
     pub fixed_cidr: Option<String>,
+    /// Another machine that leads containers out (`default-gateway`).
+    pub default_gateway: Option<String>,
+    /// As `default_gateway` (`default-gateway-v6`).
+    pub default_gateway_v6: Option<String>,
     /// The default bridge has IPv6 too (`ipv6`).
     pub ipv6: bool,
     /// As `bip` (`bip6`).
@@ -105,6 +109,8 @@ impl Default for BridgeSettings {
             name: "wharf0".to_owned(),
             bip: None,
             fixed_cidr: None,
+            default_gateway: None,
+            default_gateway_v6: None,
             ipv6: false,
             bip6: None,
             fixed_cidr_v6: None,

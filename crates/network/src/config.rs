@@ -1,6 +1,6 @@
 //! What the daemon's configuration says about the default bridge (`daemon.json`: `bridge`, `bip`, `mtu`, ...).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -40,6 +40,10 @@ pub struct NetworkConfig {
     pub bip: Option<Ipv4Net>,
     /// `fixed-cidr`: the part of the subnet that containers get addresses from.
     pub fixed_cidr: Option<Ipv4Net>,
+    /// `default-gateway`: the way out of containers, if it is not the bridge's own address.
+    pub default_gateway: Option<Ipv4Addr>,
+    /// `default-gateway-v6`: as `default_gateway`.
+    pub default_gateway_v6: Option<Ipv6Addr>,
     /// The subnet chosen by an earlier run, which the caller keeps: taken if `bip` is absent and it is still free.
     pub subnet: Option<IpNet>,
     /// `ipv6`: the default network has IPv6 too.
@@ -87,6 +91,8 @@ impl Default for NetworkConfig {
             bridge: DEFAULT_BRIDGE.to_owned(),
             bip: None,
             fixed_cidr: None,
+            default_gateway: None,
+            default_gateway_v6: None,
             subnet: None,
             ipv6: false,
             bip6: None,

@@ -96,8 +96,22 @@ impl Wanted {
             (None, None, Some(kept)) => first(kept),
             (None, None, None) => first(free_subnet(config, used.to_vec(), self.v6)?),
         };
-        Ok(Pool { subnet: address.trunc(), range, reserved: Vec::new(), gateway: Some(address.addr()) })
+        let subnet = address.trunc();
+        let way_out = way_out(config, subnet)?;
+        Ok(Pool { subnet, range, reserved: Vec::new(), gateway: Some(address.addr()), way_out })
     }
+}
+
+/// Who leads containers out in the host's place.
+fn way_out(config: &NetworkConfig, subnet: IpNet) -> Result<Option<IpAddr>> {
+    let wanted = match subnet {
+        IpNet::V4(_) => config.default_gateway.map(IpAddr::V4),
+        IpNet::V6(_) => config.default_gateway_v6.map(IpAddr::V6),
+    };
+    if wanted.is_some_and(|address| !subnet.contains(&address)) {
+        return Err(Error::InvalidBridge("default gateway ip must be part of the network".to_owned()));
+    }
+    Ok(wanted)
 }
 
 /// What the kernel takes as the name of an interface.
@@ -164,6 +178,25 @@ pub(crate) fn claim(name: &str) -> Result<UnixDatagram> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_default_gateway_is_on_its_network() {
+        let config = NetworkConfig {
+            default_gateway: "10.9.0.254".parse().ok(),
+            default_gateway_v6: "fd00:9::fe".parse().ok(),
+            ..NetworkConfig::default()
+        };
+        for (subnet, want) in [
+            ("10.9.0.0/24", Some("10.9.0.254")),
+            ("10.8.0.0/24", None),
+            ("fd00:9::/64", Some("fd00:9::fe")),
+            ("fd00:8::/64", None),
+        ] {
+            let got = way_out(&config, subnet.parse().unwrap());
+            assert_eq!(got.ok().flatten(), want.map(|ip| ip.parse().unwrap()), "{subnet}");
+        }
+        assert_eq!(way_out(&NetworkConfig::default(), "10.9.0.0/24".parse().unwrap()).unwrap(), None);
+    }
 
     #[test]
     fn a_configured_bridge_address_is_checked() {

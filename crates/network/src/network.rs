@@ -36,6 +36,8 @@ pub struct Pool {
     pub reserved: Vec<IpAddr>,
     /// The containers' default gateway; on a bridge the host's own address. `None`: there is none.
     pub gateway: Option<IpAddr>,
+    /// The containers' default gateway where it is another machine on a bridge (`default-gateway`).
+    pub way_out: Option<IpAddr>,
 }
 
 /// Who makes a network, with that one's options.

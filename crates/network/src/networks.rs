@@ -77,7 +77,8 @@ fn addresses_of(pool: &Pool) -> Result<Ipam> {
     if let Some(gateway) = pool.gateway {
         addresses.reserve(gateway).map_err(|_| Error::Gateway(gateway))?;
     }
-    for address in &pool.reserved {
+    let way_out = pool.way_out.filter(|_| pool.way_out != pool.gateway);
+    for address in pool.reserved.iter().chain(&way_out) {
         addresses.reserve(*address).map_err(|_| Error::AddressInUse(*address))?;
     }
     Ok(addresses)

@@ -463,7 +463,7 @@ impl Networks {
                 subnet: pool.subnet.to_string(),
                 ip_range: pool.range.map(|range| range.to_string()).unwrap_or_default(),
                 gateway: pool.gateway.map(|ip| ip.to_string()).unwrap_or_default(),
-                ..IpamPool::default()
+                aux_addresses: pool.way_out.map(way_out_shown).into_iter().collect(),
             };
             details.ipam = Some(bridge.pools.iter().map(pool).collect());
             let option = |name: &str, value: String| (format!("com.docker.network.{name}"), value);
@@ -495,6 +495,12 @@ fn global_id(store: &Store) -> Result<[u8; 5]> {
     Ok(id)
 }
 
+/// As Docker keeps `default-gateway`: an address of its own kind.
+fn way_out_shown(address: std::net::IpAddr) -> (String, String) {
+    let key = if address.is_ipv4() { "DefaultGatewayIPv4" } else { "DefaultGatewayIPv6" };
+    (key.to_owned(), address.to_string())
+}
+
 /// Settings as the network crate takes them.
 fn config(settings: &BridgeSettings, subnets: [Option<ipnet::IpNet>; 2]) -> Result<network::NetworkConfig> {
     fn net<T: std::str::FromStr>(key: &str, text: Option<&String>) -> Result<Option<T>> {
@@ -506,6 +512,8 @@ fn config(settings: &BridgeSettings, subnets: [Option<ipnet::IpNet>; 2]) -> Resu
         bridge: settings.name.clone(),
         bip: net("bip", settings.bip.as_ref())?,
         fixed_cidr: net("fixed-cidr", settings.fixed_cidr.as_ref())?,
+        default_gateway: net("default-gateway", settings.default_gateway.as_ref())?,
+        default_gateway_v6: net("default-gateway-v6", settings.default_gateway_v6.as_ref())?,
         subnet,
         ipv6: settings.ipv6,
         bip6: net("bip6", settings.bip6.as_ref())?,

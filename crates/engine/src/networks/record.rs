@@ -163,6 +163,7 @@ impl Custom {
                 range,
                 reserved: reserved.collect::<Result<_>>()?,
                 gateway: kept.gateway,
+                way_out: None,
             })
         };
         Ok(network::Network {

@@ -52,25 +52,29 @@ impl<'a> Claim<'a> {
         };
         drop(held);
         let pool = |index: usize| &network.pools[index];
-        let v4 = taken4.and_then(|(address, index)| match (address, pool(index).gateway) {
-            (IpAddr::V4(address), gateway) => {
-                let gateway = gateway.and_then(|gateway| match gateway {
-                    IpAddr::V4(gateway) => Some(gateway),
-                    IpAddr::V6(_) => None,
-                });
-                Some(Taken { address, prefix: pool(index).subnet.prefix_len(), gateway })
+        let v4 = taken4.and_then(|(address, index)| {
+            match (address, pool(index).way_out.or(pool(index).gateway)) {
+                (IpAddr::V4(address), gateway) => {
+                    let gateway = gateway.and_then(|gateway| match gateway {
+                        IpAddr::V4(gateway) => Some(gateway),
+                        IpAddr::V6(_) => None,
+                    });
+                    Some(Taken { address, prefix: pool(index).subnet.prefix_len(), gateway })
+                }
+                _ => None,
             }
-            _ => None,
         });
-        let v6 = taken6.and_then(|(address, index)| match (address, pool(index).gateway) {
-            (IpAddr::V6(address), gateway) => {
-                let gateway = gateway.and_then(|gateway| match gateway {
-                    IpAddr::V6(gateway) => Some(gateway),
-                    IpAddr::V4(_) => None,
-                });
-                Some(Taken { address, prefix: pool(index).subnet.prefix_len(), gateway })
+        let v6 = taken6.and_then(|(address, index)| {
+            match (address, pool(index).way_out.or(pool(index).gateway)) {
+                (IpAddr::V6(address), gateway) => {
+                    let gateway = gateway.and_then(|gateway| match gateway {
+                        IpAddr::V6(gateway) => Some(gateway),
+                        IpAddr::V4(_) => None,
+                    });
+                    Some(Taken { address, prefix: pool(index).subnet.prefix_len(), gateway })
+                }
+                _ => None,
             }
-            _ => None,
         });
         Ok(Self { networks, network, v4, v6, ports: Vec::new(), reservations: Vec::new(), kept: false })
     }

@@ -21,6 +21,8 @@ pub(super) fn build(values: &Values, defaults: &BridgeSettings) -> Result<Bridge
         name: or("bridge", &defaults.name),
         bip: optional("bip"),
         fixed_cidr: optional("fixed-cidr"),
+        default_gateway: optional("default-gateway"),
+        default_gateway_v6: optional("default-gateway-v6"),
         ipv6: on("ipv6", defaults.ipv6),
         bip6: optional("bip6"),
         fixed_cidr_v6: optional("fixed-cidr-v6"),

@@ -34,6 +34,7 @@ pub(super) fn network(name: &str, pools: &[(&str, &str)], options: BridgeOptions
         range: None,
         reserved: Vec::new(),
         gateway: gateway.parse().ok(),
+        way_out: None,
     };
     Network {
         name: name.to_owned(),

@@ -1,7 +1,7 @@
 //! Asking other name servers. Blocks; on threads of its own.
 //!
-//! Over UDP the next server is asked as soon as one fails or is silent for a moment, and the first good answer counts: a
-//! server that is down costs that moment, not a time-out.
+//! The next server is asked as soon as one fails or is silent for a moment, and the first good answer counts: a server that
+//! is down costs that moment, not a time-out.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -111,10 +111,21 @@ fn wait_for_any(sockets: &[UdpSocket], time: Duration) {
     let _ = poll(&mut fds, limit.as_ref());
 }
 
+/// Who takes no connection within a moment is asked again only when nobody else has answered.
 fn ask_tcp_in_turn(query: &[u8], servers: &[SocketAddr]) -> Option<Vec<u8>> {
     let mut failure = None;
+    let mut silent = Vec::new();
     for server in servers {
-        match ask_tcp(query, *server) {
+        let patience = if servers.len() > 1 { MOMENT } else { PATIENCE };
+        match ask_tcp(query, *server, patience) {
+            Ok(answer) if is_failure(&answer) => failure = Some(answer),
+            Ok(answer) => return Some(answer),
+            Err(error) if error.kind() == ErrorKind::TimedOut && patience < PATIENCE => silent.push(*server),
+            Err(error) => tracing::debug!(%server, %error, "a name server does not answer"),
+        }
+    }
+    for server in silent {
+        match ask_tcp(query, server, PATIENCE) {
             Ok(answer) if is_failure(&answer) => failure = Some(answer),
             Ok(answer) => return Some(answer),
             Err(error) => tracing::debug!(%server, %error, "a name server does not answer"),
@@ -123,8 +134,9 @@ fn ask_tcp_in_turn(query: &[u8], servers: &[SocketAddr]) -> Option<Vec<u8>> {
     failure
 }
 
-fn ask_tcp(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+/// `patience` is for the connection.
+fn ask_tcp(query: &[u8], server: SocketAddr, patience: Duration) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(&server, patience)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     write_framed(&mut stream, query)?;

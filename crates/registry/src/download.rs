@@ -1,7 +1,7 @@
 //! One blob from a registry into the content store: hashed as it streams, resumed where it broke off.
 //!
 //! ```text
-//!   HTTP body ──chunks──> bounded channel ──> a blocking thread: Ingest (hash, write, fsync, rename)
+//!   HTTP body ──chunks──> bounded channel ──> a blocking thread: Ingest (hash, write, flush, rename)
 //!       └─ broken? wait, ask for the rest with Range; give up after `attempts` without a single new byte
 //! ```
 //! Dropping the future closes the channel; the thread then keeps what it has for the next attempt.
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_RANGE;
-use store::{Ingest, Store};
+use store::{BlobInfo, Ingest, Store};
 use tokio::sync::{mpsc, oneshot};
 use types::{Descriptor, Digest};
 
@@ -27,7 +27,7 @@ const CHUNKS_MAX: usize = 16;
 pub enum DownloadStep {
     /// This many bytes of the blob are there.
     Bytes(u64),
-    /// All bytes are there; the digest is being checked and the file flushed.
+    /// All bytes are there; the digest is being checked and, if it is to stay, the file flushed.
     Verifying,
     /// Broken; the next attempt starts in this many seconds.
     Retrying(u64),
@@ -39,11 +39,31 @@ impl Repository {
         &self,
         store: &Arc<Store>,
         descriptor: &Descriptor,
+        step: impl FnMut(DownloadStep),
+    ) -> Result<(), Error> {
+        self.fetch(store, descriptor, step, Ingest::commit).await
+    }
+
+    /// The same for a blob that nothing lasting will name ([`Ingest::commit_for_now`]): it is not flushed.
+    pub async fn fetch_blob_for_now(
+        &self,
+        store: &Arc<Store>,
+        descriptor: &Descriptor,
+        step: impl FnMut(DownloadStep),
+    ) -> Result<(), Error> {
+        self.fetch(store, descriptor, step, Ingest::commit_for_now).await
+    }
+
+    async fn fetch(
+        &self,
+        store: &Arc<Store>,
+        descriptor: &Descriptor,
         mut step: impl FnMut(DownloadStep),
+        commit: Commit,
     ) -> Result<(), Error> {
         let mut resumed = true;
         loop {
-            let Some(mut writer) = Writer::open(store, descriptor).await? else { return Ok(()) };
+            let Some(mut writer) = Writer::open(store, descriptor, commit).await? else { return Ok(()) };
             resumed &= writer.offset > 0;
             let outcome = self.fill(&mut writer, descriptor, &mut step).await;
             resumed &= !writer.restarted;
@@ -129,6 +149,9 @@ impl Repository {
     }
 }
 
+/// How a blob comes into its place.
+type Commit = fn(Ingest) -> Result<BlobInfo, store::Error>;
+
 enum Message {
     Bytes(Bytes),
     Restart,
@@ -166,7 +189,11 @@ fn take_over(store: &Store, key: &Digest, size: u64) -> Result<Ingest, store::Er
 
 impl Writer {
     /// `None` if the blob is there already.
-    async fn open(store: &Arc<Store>, descriptor: &Descriptor) -> Result<Option<Self>, Error> {
+    async fn open(
+        store: &Arc<Store>,
+        descriptor: &Descriptor,
+        commit: Commit,
+    ) -> Result<Option<Self>, Error> {
         let digest = descriptor.digest.clone();
         let (messages, inbox) = mpsc::channel(CHUNKS_MAX);
         let (opened, is_open) = oneshot::channel();
@@ -178,7 +205,7 @@ impl Writer {
             }
             let ingest = take_over(&store, &key, size)?;
             let _ = opened.send(Some(ingest.offset()));
-            write(ingest, inbox)
+            write(ingest, inbox, commit)
         });
         match is_open.await {
             Ok(Some(offset)) => {
@@ -246,7 +273,7 @@ impl Writer {
     }
 }
 
-fn write(mut ingest: Ingest, mut inbox: mpsc::Receiver<Message>) -> Result<(), Error> {
+fn write(mut ingest: Ingest, mut inbox: mpsc::Receiver<Message>, commit: Commit) -> Result<(), Error> {
     while let Some(message) = inbox.blocking_recv() {
         match message {
             Message::Bytes(bytes) => match ingest.append(&bytes) {
@@ -263,7 +290,7 @@ fn write(mut ingest: Ingest, mut inbox: mpsc::Receiver<Message>) -> Result<(), E
                 break;
             }
             Message::Commit(reply) => {
-                let outcome = ingest.commit().map(drop).map_err(|error| match error {
+                let outcome = commit(ingest).map(drop).map_err(|error| match error {
                     store::Error::DigestMismatch { expected, .. } => Error::LayerDigest(expected),
                     error => Error::Store(error),
                 });

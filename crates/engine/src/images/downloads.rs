@@ -51,12 +51,13 @@ impl Downloads {
     }
 
     /// Fetches a blob into the store. `report` also hears of the progress of somebody else's download of it. When that
-    /// one is cancelled, the next in line goes on where it stopped.
+    /// one is cancelled, the next in line goes on where it stopped. `passes` says that the blob itself is not to stay.
     pub(super) async fn fetch(
         &self,
         repository: &Repository,
         store: &Arc<Store>,
         descriptor: &Descriptor,
+        passes: bool,
         mut report: impl FnMut(DownloadStep),
     ) -> Result<(), registry::Error> {
         let turn = self.turn(&descriptor.digest);
@@ -73,12 +74,14 @@ impl Downloads {
         // Never closed, so this cannot fail.
         let slots = self.slots();
         let _slot = slots.acquire().await;
-        repository
-            .fetch_blob(store, descriptor, |step| {
-                turn.step.send_replace(step);
-                report(step);
-            })
-            .await
+        let step = |step| {
+            turn.step.send_replace(step);
+            report(step);
+        };
+        match passes {
+            true => repository.fetch_blob_for_now(store, descriptor, step).await,
+            false => repository.fetch_blob(store, descriptor, step).await,
+        }
     }
 
     /// Whether a new download would have to wait.

@@ -204,10 +204,13 @@ impl Pull {
             self.report.say(Progress::step(id, "Waiting", 0, 0)).await;
         }
         let mut told: Option<Instant> = None;
+        let store = &self.shared.store;
+        // A layer that comes as the tar which is kept goes by the name that it keeps.
+        let passes = store.snapshots().keeps_tars() && place.descriptor.digest != place.diff_id;
         let fetched = self
             .shared
             .downloads
-            .fetch(&self.repository, &self.shared.store, &place.descriptor, |step| match step {
+            .fetch(&self.repository, store, &place.descriptor, passes, |step| match step {
                 DownloadStep::Bytes(current) if current > 0 && is_due(&mut told) => {
                     self.report.hint(Progress::step(id, "Downloading", current, total));
                 }

@@ -129,7 +129,7 @@ impl One<'_> {
         let store = &self.shared.store;
         let config = &manifest.config;
         hold.pin(store::Resource::Blob(config.digest.clone()));
-        let fetch = self.shared.downloads.fetch(self.repository, store, config, |_| ());
+        let fetch = self.shared.downloads.fetch(self.repository, store, config, false, |_| ());
         fetch.await.map_err(|error| match error {
             registry::Error::LayerDigest(digest) => {
                 Error::internal(format!("image config verification failed for digest {digest}"))

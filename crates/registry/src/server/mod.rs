@@ -49,7 +49,7 @@ pub use admin::{Request as AdminRequest, ask};
 pub use collect::Report;
 pub use config::{
     AccessOptions, CollectionOptions, Config, ConfigError, EndpointOptions, ImmutableOptions, LogOptions,
-    ObjectOptions, RetentionOptions, StorageOptions, TlsOptions, UpstreamOptions,
+    ObjectOptions, RetentionOptions, StorageOptions, TlsOptions, TokenServiceOptions, UpstreamOptions,
 };
 
 use access::Access;

@@ -247,3 +247,26 @@ async fn a_read_only_registry_takes_nothing() {
     let refused = bed.request("POST", "/v2/a/blobs/uploads/").send().await.unwrap();
     assert_eq!((refused.status().as_u16(), code(refused).await), (405, "UNSUPPORTED".to_owned()));
 }
+
+#[tokio::test]
+async fn a_robots_token_ends_by_itself_and_with_it_what_it_brought() {
+    let mut robot = String::new();
+    let bed = Bed::with(|config| robot = people(config)).await;
+    let list = "/v2/team/app/tags/list";
+    // There is no such repository yet: whoever may look is told so.
+    assert_eq!(status(&bed, "GET", list, Some(("ci", &robot))).await, 404);
+    let asked = bed.get(list).await;
+    let answer = token(&bed, &header(&asked, "www-authenticate"), Some(("ci", &robot))).await;
+    let bearer = answer.json().await.unwrap()["token"].as_str().unwrap().to_owned();
+    let path = bed.root().join("wharf/accounts.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(&FAR.to_string()), "{text}");
+    std::fs::write(&path, text.replace(&FAR.to_string(), "1")).unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while status(&bed, "GET", list, Some(("ci", &robot))).await != 401 {
+        assert!(std::time::Instant::now() < deadline, "an expired token is still good");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let late = bed.request("GET", list).bearer_auth(bearer).send().await.unwrap();
+    assert_eq!(late.status(), StatusCode::UNAUTHORIZED);
+}

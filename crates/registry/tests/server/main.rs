@@ -5,10 +5,13 @@
 
 mod access;
 mod bed;
+mod bucket;
 mod collection;
 mod conformance;
 mod discovery;
 mod faults;
 mod notifications;
 mod pushing;
+mod token_service;
+mod transport;
 mod upstream;

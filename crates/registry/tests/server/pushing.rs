@@ -115,6 +115,32 @@ async fn a_push_that_never_gets_on_ends_with_the_error() {
     assert!(error.is_transient(), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_survives_a_connection_that_breaks_at_any_byte() {
+    let bed = Bed::new().await;
+    for limit in (0..700).step_by(23) {
+        // The blob is new each time, or it would be there already.
+        let (file, mut descriptor) = blob();
+        let bytes =
+            [&limit.to_string().into_bytes()[..], &std::fs::read(file.path()).unwrap()[..2000]].concat();
+        std::fs::write(file.path(), &bytes).unwrap();
+        (descriptor.digest, descriptor.size) = (store::sha256(&bytes), bytes.len() as u64);
+        let (address, _) = breaking(bed.address, 3, limit).await;
+        let pusher = match pusher(address, 10).await {
+            Ok(pusher) => pusher,
+            // The first question of all is asked once only.
+            Err(error) => {
+                assert!(error.is_transient(), "{limit}: {error}");
+                self::pusher(address, 10).await.unwrap_or_else(|error| panic!("{limit}: {error}"))
+            }
+        };
+        let pushed = pusher.blob(&descriptor, None, || std::fs::File::open(file.path()), |_| ()).await;
+        assert_eq!(pushed.unwrap_or_else(|error| panic!("{limit}: {error}")), Pushed::Uploaded);
+        let there = bed.get(&format!("/v2/a/blobs/{}", descriptor.digest)).await.bytes().await.unwrap();
+        assert!(there == bytes, "{limit}");
+    }
+}
+
 /// Sends the blob while it is written, a quarter at a time.
 async fn push_growing(address: SocketAddr, attempts: u32) -> Result<Pushed, registry::Error> {
     let pusher = pusher(address, attempts).await?;

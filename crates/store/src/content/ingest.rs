@@ -157,7 +157,17 @@ impl Ingest {
 
     /// Checks length and digest, flushes, and puts the blob in place. A blob with wrong bytes is thrown away; one that
     /// is merely too short stays for a later attempt.
-    pub fn commit(mut self) -> Result<BlobInfo> {
+    pub fn commit(self) -> Result<BlobInfo> {
+        self.put_in_place(true)
+    }
+
+    /// The same without flushing, for what will be gone before anything that must last names it: after a loss of power
+    /// its bytes may be others, and the next open throws it away, as it does what nobody names.
+    pub fn commit_for_now(self) -> Result<BlobInfo> {
+        self.put_in_place(false)
+    }
+
+    fn put_in_place(mut self, flush: bool) -> Result<BlobInfo> {
         if let Some(expected) = self.size.filter(|size| self.offset != *size) {
             return Err(Error::SizeMismatch { expected, got: self.offset });
         }
@@ -170,9 +180,13 @@ impl Ingest {
         self.file
             .set_permissions(fs::Permissions::from_mode(0o400))
             .at("changing the mode of", &self.path)?;
-        self.file.sync_all().at("flushing", &self.path)?;
+        if flush {
+            self.file.sync_all().at("flushing", &self.path)?;
+        }
         fs::rename(&self.path, &target).at("putting in place", &target)?;
-        File::open(&self.blobs).and_then(|dir| dir.sync_all()).at("flushing", &self.blobs)?;
+        if flush {
+            File::open(&self.blobs).and_then(|dir| dir.sync_all()).at("flushing", &self.blobs)?;
+        }
         self.keep = true;
         Ok(BlobInfo { digest: got, size: self.offset })
     }

@@ -40,6 +40,8 @@ const BLOCK: u64 = 512;
 /// What may follow the end of an archive: tar pads to its record size, which is rarely above a megabyte.
 const TRAILER_MAX: u64 = 1 << 30;
 const BUFFER: usize = 256 << 10;
+/// For reading entries only: with more, files of a few kilobytes would be read as a whole.
+const ENTRIES: usize = 4 << 10;
 
 /// Layers on top of each other.
 #[derive(Debug, Clone)]
@@ -83,7 +85,7 @@ pub(crate) fn adopt(tar: &Path, dir: &Path) -> Result<Usage> {
     std::fs::hard_link(tar, &path).at("linking", &path)?;
     let file = File::open(&path).at("opening", &path)?;
     let length = file.metadata().at("looking at", &path)?.len();
-    let mut reader = Reader::new(BufReader::with_capacity(64 << 10, file));
+    let mut reader = Reader::new(BufReader::with_capacity(ENTRIES, file));
     Ok(scan(&mut reader, dir, |reader| seek_over(reader, length))?.usage)
 }
 
@@ -237,7 +239,7 @@ fn read(dir: &Path, devices: Devices, blocks: &mut Vec<u32>) -> Result<Layer> {
     let path = tar_in(dir);
     let file = File::open(&path).at("opening", &path)?;
     let length = file.metadata().at("looking at", &path)?.len();
-    let mut reader = Reader::new(BufReader::with_capacity(64 << 10, file));
+    let mut reader = Reader::new(BufReader::with_capacity(ENTRIES, file));
     let mut layer = Layer::new(devices);
     while let Some(entry) = reader.next_entry()? {
         layer.add(&entry, reader.position())?;

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! Authorization: Basic   -> htpasswd, or an account, or a robot's token as password
-//!                Bearer  -> a short-lived token of ours (`/token`), narrowed to the scopes it was asked for
+//!                Bearer  -> a short-lived token of ours (`/token`), narrowed to the scopes it was asked for,
+//!                           or one of another service, where we are told to trust it: it says all (`external`)
 //! none                   -> anonymous
 //! ```
 //! Grants are looked up at every request, also behind a bearer token: what is revoked ends at once.
 
 pub mod accounts;
+mod certificate;
+mod external;
 mod htpasswd;
 pub(crate) mod limiter;
 mod tokens;
@@ -25,7 +28,9 @@ use super::digest::{Algorithm, Digest};
 use super::error::{Code, Fault};
 use super::storage::blocking;
 use accounts::{ANONYMOUS, Account, Accounts, Grant};
+use external::External;
 
+pub(super) use external::ALGORITHMS;
 pub(crate) use tokens::{Scope, Tokens};
 
 /// How long a password that was right is not hashed again.
@@ -71,6 +76,8 @@ pub(crate) struct Identity {
     grants: Arc<Vec<Grant>>,
     /// Only within these, if they came with a bearer token.
     scopes: Option<Vec<Scope>>,
+    /// Nothing but the token says what is granted; another one may say more.
+    is_foreign: bool,
 }
 
 impl Identity {
@@ -80,9 +87,23 @@ impl Identity {
         self.scopes.as_ref().is_none_or(in_scope) && self.is_granted(repository, action)
     }
 
-    /// Whether `action` is granted, whatever the token at hand was asked for.
+    /// Whether `action` is granted, as far as we know, whatever the token at hand was asked for.
     pub(crate) fn is_granted(&self, repository: &str, action: Action) -> bool {
+        if self.is_foreign {
+            return self.scopes.iter().flatten().any(|scope| scope.covers(repository, action));
+        }
         self.grants.iter().any(|grant| grant.covers(repository, action))
+    }
+
+    /// Whether no token that they could get would allow `action`.
+    pub(crate) fn is_denied(&self, repository: &str, action: Action) -> bool {
+        !self.name.is_empty() && !self.is_foreign && !self.is_granted(repository, action)
+    }
+
+    /// Whether a repository stands in their lists.
+    pub(crate) fn sees(&self, repository: &str) -> bool {
+        let lists_all = || self.scopes.iter().flatten().any(Scope::is_catalog);
+        self.is_granted(repository, Action::Pull) || (self.is_foreign && lists_all())
     }
 }
 
@@ -90,6 +111,7 @@ impl Identity {
 enum Source {
     Accounts,
     Htpasswd { realm: String },
+    External(External),
 }
 
 struct File {
@@ -117,6 +139,7 @@ impl Access {
             AccessOptions::Htpasswd { realm, path } => {
                 (Source::Htpasswd { realm: realm.clone() }, path.clone())
             }
+            AccessOptions::Tokens(service) => (Source::External(External::open(service)?), PathBuf::new()),
         };
         let mut salt = [0; 32];
         aws_lc_rs::rand::fill(&mut salt).map_err(|_| "no random numbers".to_owned())?;
@@ -139,6 +162,9 @@ impl Access {
     }
 
     fn read(&self) -> Result<Option<Arc<Accounts>>, String> {
+        if matches!(self.source, Source::External(_)) {
+            return Ok(Some(Arc::default()));
+        }
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if file.looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN) {
             return Ok(file.accounts.clone());
@@ -150,7 +176,7 @@ impl Access {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.accounts.is_none() => {
                 match self.source {
                     Source::Accounts => None,
-                    Source::Htpasswd { .. } => return Err(told(error)),
+                    _ => return Err(told(error)),
                 }
             }
             Err(error) => return Err(told(error)),
@@ -158,8 +184,8 @@ impl Access {
         if modified != file.modified {
             let text = std::fs::read_to_string(&self.path).map_err(told)?;
             let accounts = match self.source {
-                Source::Accounts => Accounts::parse(&text)?,
                 Source::Htpasswd { .. } => htpasswd::parse(&text),
+                _ => Accounts::parse(&text)?,
             };
             file.accounts = Some(Arc::new(accounts));
             file.modified = modified;
@@ -173,13 +199,26 @@ impl Access {
         matches!(self.accounts(), Ok(None))
     }
 
+    /// Whether clients get their tokens from us.
+    pub(crate) fn issues_tokens(&self) -> bool {
+        !matches!(self.source, Source::External(_))
+    }
+
     /// Who sends this header.
     pub(crate) async fn identify(&self, authorization: Option<&str>) -> Result<Identity, Fault> {
         let Some(accounts) = self.accounts()? else {
-            return Ok(Identity { name: String::new(), grants: Arc::new(vec![Grant::all()]), scopes: None });
+            let grants = Arc::new(vec![Grant::all()]);
+            return Ok(Identity { name: String::new(), grants, scopes: None, is_foreign: false });
         };
         let Some(header) = authorization else { return Ok(anonymous(&accounts)) };
         let (scheme, value) = header.split_once(' ').unwrap_or((header, ""));
+        if let Source::External(service) = &self.source {
+            if !scheme.eq_ignore_ascii_case("bearer") {
+                return Err(unauthorized());
+            }
+            let (name, scopes) = service.check(value.trim())?;
+            return Ok(Identity { name, grants: Arc::default(), scopes: Some(scopes), is_foreign: true });
+        }
         if scheme.eq_ignore_ascii_case("bearer") && matches!(self.source, Source::Accounts) {
             let (subject, scopes) = self.tokens.check(value.trim())?;
             let mut identity = match subject.as_str() {
@@ -261,8 +300,12 @@ impl Access {
     pub(crate) fn challenge(&self, origin: &str, scope: Option<&str>, error: Option<&str>) -> String {
         match &self.source {
             Source::Htpasswd { realm } => format!("Basic realm=\"{}\"", realm.replace(['"', '\\'], "")),
-            Source::Accounts => {
-                let mut text = format!("Bearer realm=\"{origin}/token\",service=\"{}\"", tokens::SERVICE);
+            source => {
+                let (realm, service) = match source {
+                    Source::External(service) => (service.realm(origin), service.service()),
+                    _ => (format!("{origin}/token"), tokens::SERVICE),
+                };
+                let mut text = format!("Bearer realm=\"{realm}\",service=\"{service}\"");
                 if let Some(scope) = scope {
                     text.push_str(&format!(",scope=\"{scope}\""));
                 }
@@ -282,11 +325,16 @@ fn bound_to(account: &Account) -> String {
 
 fn anonymous(accounts: &Accounts) -> Identity {
     let grants = accounts.user(ANONYMOUS).map(|account| account.grants.clone()).unwrap_or_default();
-    Identity { name: String::new(), grants: Arc::new(grants), scopes: None }
+    Identity { name: String::new(), grants: Arc::new(grants), scopes: None, is_foreign: false }
 }
 
 fn identity_of(name: &str, account: &Account) -> Identity {
-    Identity { name: name.to_owned(), grants: Arc::new(account.grants.clone()), scopes: None }
+    Identity {
+        name: name.to_owned(),
+        grants: Arc::new(account.grants.clone()),
+        scopes: None,
+        is_foreign: false,
+    }
 }
 
 fn unauthorized() -> Fault {

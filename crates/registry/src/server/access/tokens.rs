@@ -47,6 +47,11 @@ impl Scope {
         self.kind == "repository" && self.name == repository && names
     }
 
+    /// Whether it is about the list of all repositories.
+    pub(super) fn is_catalog(&self) -> bool {
+        self.kind == "registry" && self.name == "catalog" && self.actions.iter().any(|one| one == "*")
+    }
+
     /// The scope without what `may` denies.
     pub(super) fn narrowed(&self, may: impl Fn(&str, Action) -> bool) -> Self {
         if self.kind == "registry" {

@@ -64,6 +64,27 @@ pub enum AccessOptions {
         /// The file, with bcrypt hashes.
         path: PathBuf,
     },
+    /// Whoever has a token of this service may do what it says.
+    Tokens(TokenServiceOptions),
+}
+
+/// A token service that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenServiceOptions {
+    /// Where clients get tokens: an address.
+    pub realm: String,
+    /// The path on our own host that takes the place of `realm`, for a proxy before both.
+    pub redirect: Option<String>,
+    /// The audience of its tokens: our name.
+    pub service: String,
+    /// The issuer of its tokens.
+    pub issuer: String,
+    /// PEM: certificates that sign tokens, or that sign those that do.
+    pub certificates: Option<PathBuf>,
+    /// A JSON Web Key Set, with keys that sign tokens.
+    pub jwks: Option<PathBuf>,
+    /// What tokens may be signed with.
+    pub algorithms: Vec<jsonwebtoken::Algorithm>,
 }
 
 /// Certificate and key for HTTPS.

@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::tree::{Node, set, unread};
 use super::{
     AccessOptions, CollectionOptions, Config, ConfigError, EndpointOptions, ImmutableOptions, LogOptions,
-    ObjectOptions, RetentionOptions, StorageOptions, TlsOptions, UpstreamOptions,
+    ObjectOptions, RetentionOptions, StorageOptions, TlsOptions, TokenServiceOptions, UpstreamOptions,
 };
+use crate::server::access::ALGORITHMS;
 
 /// What is asked of the bytes of a configuration.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -191,8 +192,35 @@ fn auth(node: &Node<'_>, config: &mut Config) -> Result<(), ConfigError> {
             path: htpasswd.get("path").needed()?.into(),
         };
     }
-    node.refuse(&["token", "silly"])?;
+    let token = node.get("token");
+    if !token.is_null() {
+        config.access = AccessOptions::Tokens(token_service(&token)?);
+    }
+    node.refuse(&["silly"])?;
     if node.get("none").is_null() { Ok(()) } else { Err(ConfigError::NotImplemented("auth.none".to_owned())) }
+}
+
+fn token_service(node: &Node<'_>) -> Result<TokenServiceOptions, ConfigError> {
+    let path = node.get("autoredirectpath").text()?.unwrap_or_else(|| "/auth/token".to_owned());
+    let redirect = node.get("autoredirect").flag()?.unwrap_or(false).then_some(path);
+    let realm = node.get("realm");
+    let realm = if redirect.is_some() { realm.text()?.unwrap_or_default() } else { realm.needed()? };
+    let file = |key: &str| Ok::<_, ConfigError>(node.get(key).text()?.map(PathBuf::from));
+    let (certificates, jwks) = (file("rootcertbundle")?, file("jwks")?);
+    if certificates.is_none() && jwks.is_none() {
+        return Err(node.bad("must have rootcertbundle or jwks"));
+    }
+    let mut algorithms = Vec::new();
+    let named = node.get("signingalgorithms");
+    for name in named.texts()? {
+        let known = name.parse().ok().filter(|known| ALGORITHMS.contains(known));
+        algorithms.push(known.ok_or_else(|| named.bad(format!("{name} is not implemented")))?);
+    }
+    if algorithms.is_empty() {
+        algorithms = ALGORITHMS.to_vec();
+    }
+    let (service, issuer) = (node.get("service").needed()?, node.get("issuer").needed()?);
+    Ok(TokenServiceOptions { realm, redirect, service, issuer, certificates, jwks, algorithms })
 }
 
 fn log(root: &Node<'_>) -> Result<LogOptions, ConfigError> {
@@ -378,7 +406,10 @@ mod tests {
             ("version: 0.2", "version: version 0.2 is not known: 0.1 is"),
             ("version: 0.1\nhttp: {adr: x}", "http.adr: unknown key"),
             ("storage: {azure: {}}", "storage.azure: not implemented"),
-            ("auth: {token: {realm: x}}", "auth.token: not implemented"),
+            ("auth: {token: {realm: x}}", "auth.token: must have rootcertbundle or jwks"),
+            ("auth: {token: {realm: x, jwks: y, signingalgorithms: [HS256]}}", "HS256 is not implemented"),
+            ("auth: {token: {realm: x, jwks: y, service: z}}", "auth.token.issuer: must be given"),
+            ("http: {tls: {letsencrypt: {email: x}}}", "http.tls.letsencrypt: not implemented"),
             ("http: {tls: {certificate: a}}", "http.tls.key: must be given"),
             ("storage: {delete: {enabled: perhaps}}", "storage.delete.enabled: must be true or false"),
             ("wharf: {upstreams: [{prefix: a, url: 'ftp://x'}]}", "the address of an upstream is"),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::body::Body;
 use super::{Answer, Call, json_answer, scopes, set};
-use crate::server::access::{Action, Identity};
+use crate::server::access::Identity;
 use crate::server::digest::Digest;
 use crate::server::error::{Code, Fault};
 use crate::server::manifest::OCI_INDEX;
@@ -61,7 +61,7 @@ pub(super) async fn tags(server: &Server, call: &Call, name: &str) -> Answer {
 /// The repositories that the client may pull from.
 async fn visible(server: &Server, call: &Call) -> Result<Vec<String>, Fault> {
     let mut all = server.repositories().await?.as_ref().clone();
-    all.retain(|name| call.identity.is_granted(name, Action::Pull));
+    all.retain(|name| call.identity.sees(name));
     Ok(all)
 }
 

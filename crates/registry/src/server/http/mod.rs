@@ -241,7 +241,7 @@ fn permit(server: &Server, call: &Call, route: &Route, origin: &str) -> Result<(
         return Ok(());
     }
     server.audit.write(call.who(), &call.peer.text(), "refused", name, &json!({ "wanted": action.as_str() }));
-    if !call.who().is_empty() && !call.identity.is_granted(name, action) {
+    if call.identity.is_denied(name, action) {
         let detail = json!([{ "Type": "repository", "Name": name, "Action": action.as_str() }]);
         return Err(
             Fault::new(Code::Denied, "requested access to the resource is denied").with_detail(detail)
@@ -261,6 +261,9 @@ async fn dispatch(server: &Arc<Server>, call: Call, route: Route, incoming: Inco
     let reads = matches!(call.method, Method::GET | Method::HEAD);
     match (route, call.method.clone()) {
         (Route::Root, _) if reads => Ok(json_answer(&json!({}))),
+        (Route::Token, _) if !server.access.issues_tokens() => {
+            Err(Fault::new(Code::NameUnknown, "tokens come from another service"))
+        }
         (Route::Token, Method::GET) => discovery::token(server, &call),
         (Route::Token, Method::POST) => discovery::token_by_form(server, &call, incoming).await,
         (Route::Catalog, _) if reads => discovery::catalog(server, &call).await,

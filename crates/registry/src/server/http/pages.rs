@@ -9,7 +9,6 @@ use http::header;
 
 use super::discovery::html;
 use super::{Answer, Call};
-use crate::server::access::Action;
 use crate::server::content::Stored;
 use crate::server::digest::Digest;
 use crate::server::error::{Code, Fault};
@@ -80,10 +79,8 @@ fn size(bytes: u64) -> String {
 pub(super) async fn front(server: &Server, call: &Call) -> Answer {
     let query = call.query.get("q").unwrap_or_default();
     let all = server.repositories().await?;
-    let shown: Vec<&String> = all
-        .iter()
-        .filter(|name| call.identity.is_granted(name, Action::Pull) && name.contains(query))
-        .collect();
+    let shown: Vec<&String> =
+        all.iter().filter(|name| call.identity.sees(name) && name.contains(query)).collect();
     let mut body = format!(
         "<h1>Registry</h1><form action=\"/\"><input name=\"q\" value=\"{}\" aria-label=\"Search\"> <button>Search</button></form>",
         escape(query)

@@ -49,6 +49,7 @@ async fn images_in_a_bucket_come_and_go_and_outlive_the_server() {
             ..ObjectOptions::default()
         });
     };
+    let _present = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = reqwest::Client::new();
     let deadline = Instant::now() + Duration::from_secs(60);
     while client.put(format!("{endpoint}/bucket")).send().await.is_err() {

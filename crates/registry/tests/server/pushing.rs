@@ -118,7 +118,7 @@ async fn a_push_that_never_gets_on_ends_with_the_error() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_survives_a_connection_that_breaks_at_any_byte() {
     let bed = Bed::new().await;
-    for limit in (0..700).step_by(23) {
+    for limit in (0..700).step_by(53) {
         // The blob is new each time, or it would be there already.
         let (file, mut descriptor) = blob();
         let bytes =

@@ -111,7 +111,7 @@ impl Identity {
 enum Source {
     Accounts,
     Htpasswd { realm: String },
-    External(External),
+    External(Box<External>),
 }
 
 struct File {
@@ -139,7 +139,9 @@ impl Access {
             AccessOptions::Htpasswd { realm, path } => {
                 (Source::Htpasswd { realm: realm.clone() }, path.clone())
             }
-            AccessOptions::Tokens(service) => (Source::External(External::open(service)?), PathBuf::new()),
+            AccessOptions::Tokens(service) => {
+                (Source::External(Box::new(External::open(service)?)), PathBuf::new())
+            }
         };
         let mut salt = [0; 32];
         aws_lc_rs::rand::fill(&mut salt).map_err(|_| "no random numbers".to_owned())?;

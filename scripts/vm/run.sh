@@ -5,6 +5,7 @@
 #
 #   VM_KERNEL   `stable` (Debian 12, the default), `recent`, or a package: see kernel.sh
 #   VM_CGROUP   `v2` (default) or `v1`: which hierarchies the guest mounts
+#   VM_COUNT    1: one instruction is one nanosecond, on one processor (for measurements; slow)
 #   VM_TIMEOUT  seconds until the guest is given up (default 3600)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -118,8 +119,9 @@ truncate -s 8G "$disk"
 mkfs.ext4 -q -F -O ^has_journal -d "$root" "$disk"
 
 log=$work/console-${VM_KERNEL:-stable}.log
-accel=(-accel tcg,thread=multi)
-timeout "${VM_TIMEOUT:-3600}" qemu-system-x86_64 "${accel[@]}" -cpu max -smp 2 -m 3072 -nographic -no-reboot -nodefaults \
+accel=(-accel tcg,thread=multi -smp 2)
+[ -z "${VM_COUNT:-}" ] || accel=(-accel tcg,thread=single -icount "shift=0,sleep=off" -smp 1)
+timeout "${VM_TIMEOUT:-3600}" qemu-system-x86_64 "${accel[@]}" -cpu max -m 3072 -nographic -no-reboot -nodefaults \
   -serial stdio -kernel "$kernel"/boot/vmlinuz-* -initrd "$initramfs" \
   -drive "file=$disk,if=virtio,format=raw,cache=unsafe" \
   -append "console=ttyS0 quiet panic=-1 loglevel=3 rdinit=/init" </dev/null | sed -u 's/\r$//' | tee "$log"

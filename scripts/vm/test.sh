@@ -2,7 +2,8 @@
 # test.sh [short] - runs the privileged tests on Debian kernels with pure cgroup v2 in qemu and exits with their result.
 #
 # The long form runs all of them on both kernels of kernel.sh, or on $VM_KERNEL; `short` runs on Debian 12's what depends on
-# the kernel most: cgroups, the runtime, the supervisor, containers end to end with a network.
+# the kernel most: cgroups, the runtime, the supervisor, containers end to end with a network. $VM_TESTS is a list of one's own: a
+# program and the names that it filters its tests by, a line each.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 host=$(rustc -vV | sed -n 's/^host: //p')
@@ -19,7 +20,10 @@ work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 scripts/busybox-rootfs.sh >"$work/rootfs.tar"
 
 # What is run: a program and the names that it filters its tests by, a line each.
-if [ "${1:-}" = short ]; then
+if [ -n "${VM_TESTS:-}" ]; then
+  printf '%s\n' "$VM_TESTS" >"$work/list"
+  kernels=${VM_KERNEL:-stable recent}
+elif [ "${1:-}" = short ]; then
   cat >"$work/list" <<'LIST'
 linux privileged_
 conformance privileged_

@@ -35,8 +35,9 @@ use crate::{JoinRequest, Joined, PortRequest, Protocol};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Long enough for a packet that is not dropped, on a busy machine: in an emulated guest also for one that was lost once.
+/// Shorter than the three seconds after which an address that nobody answers for is told to be unreachable.
 fn silence() -> Duration {
-    Duration::from_millis(if std::env::var_os("IN_VM").is_some() { 4000 } else { 300 })
+    Duration::from_millis(if std::env::var_os("IN_VM").is_some() { 2000 } else { 300 })
 }
 
 /// Runs a test in a network namespace of its own, which plays the host.

@@ -104,7 +104,8 @@ fn privileged_vlans_and_ipvlan_work_or_are_refused_clearly() {
         for (number, mode) in [(1, IpvlanMode::L2), (2, IpvlanMode::L3), (3, IpvlanMode::L3s)] {
             let (name, subnet) = (format!("ip{number}"), format!("10.{number}.0.0/24"));
             let driver = Driver::Ipvlan(mode, IpvlanFlag::Bridge);
-            networks.create(on_parent(&name, driver, "uplink", &subnet, "")).unwrap();
+            // A parent with a carrier: without one, nothing is carried between those on it either.
+            networks.create(on_parent(&name, driver, "to-198.51.100", &subnet, "")).unwrap();
             let container = ContainerId::from_bytes([8; 32]);
             let request = JoinRequest {
                 network: &name,

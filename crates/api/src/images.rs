@@ -108,11 +108,6 @@ pub(crate) async fn create(call: Call) -> Result {
 }
 
 async fn import(call: Call) -> Result {
-    if call.query.text("fromSrc") != "-" {
-        return Err(Error::not_implemented(
-            "importing from a URL is not implemented yet: send the archive as the body (fromSrc=-)",
-        ));
-    }
     let reference = ImportRequest::name(call.query.text("repo"), call.query.text("tag"))?;
     let platform = match call.query.text("platform") {
         text if text.is_empty() || call.version.before(32) => None,
@@ -124,7 +119,10 @@ async fn import(call: Call) -> Result {
         message: call.query.text("message").to_owned(),
         platform,
     };
-    progress_reply(call.parts.images.import(reader(call.body), request)).await
+    match call.query.text("fromSrc") {
+        "-" => progress_reply(call.parts.images.import(reader(call.body), request)).await,
+        url => progress_reply(call.parts.images.import_url(url, request)).await,
+    }
 }
 
 /// `POST /images/load`

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use types::ImageRef;
 
 use crate::auth::Authority;
@@ -78,6 +80,25 @@ pub struct Proxies {
     pub no_proxy: String,
 }
 
+/// What is at a URL.
+pub struct Remote {
+    /// The server's answer: its bytes are what was asked for only if this is a success.
+    pub status: http::StatusCode,
+    /// Bytes in all, if the server says so.
+    pub length: Option<u64>,
+    /// The bytes.
+    pub chunks: BoxStream<'static, std::io::Result<bytes::Bytes>>,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Remote")
+            .field("status", &self.status)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Talks to registries. Cheap to clone; all clones share connections and tokens.
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
@@ -99,6 +120,20 @@ impl Client {
     pub fn repository(&self, reference: &ImageRef, credentials: Credentials) -> Repository {
         let endpoints = endpoints(&self.0.options, reference.domain());
         Repository::new(self.0.clone(), endpoints, reference.path().to_owned(), credentials)
+    }
+
+    /// Begins to fetch what is at an `http` or `https` URL, with the settings for its host. No archive is unzipped on the way.
+    pub async fn fetch(&self, url: &str) -> Result<Remote, Error> {
+        let broken = |error: reqwest::Error| Error::network("Get", url, &error);
+        let endpoint = Endpoint { url: url.to_owned(), mirror: false, insecure: false };
+        let answer = self.http(&endpoint)?.get(url).send().await.map_err(broken)?;
+        let status = answer.status();
+        let length = answer.content_length();
+        let shown = url.to_owned();
+        let chunks = answer.bytes_stream().map(move |chunk| {
+            chunk.map_err(|error| std::io::Error::other(Error::network("Get", &shown, &error)))
+        });
+        Ok(Remote { status, length, chunks: chunks.boxed() })
     }
 
     pub(crate) fn options(&self) -> &Options {

@@ -29,7 +29,7 @@ mod search;
 pub mod server;
 mod tls;
 
-pub use client::{Client, Options, PlainHttp, Proxies};
+pub use client::{Client, Options, PlainHttp, Proxies, Remote};
 pub use credentials::Credentials;
 pub use download::DownloadStep;
 pub use endpoint::{Endpoint, endpoints};

@@ -53,22 +53,30 @@ impl Images {
         R: AsyncRead + Send + Unpin + 'static,
     {
         let shared = self.0.clone();
-        let mut archive = SyncIoBridge::new(archive);
-        ProgressStream::spawn(move |report| async move {
-            let config = changes::apply(&request.changes)?;
-            let ImportRequest { reference, message, platform, .. } = request;
-            let options = ImportOptions { name: reference, config: Some(config), message, platform };
-            reading(move || {
-                let id = archive::import(&shared.store, &mut archive, &options)?;
-                if let Some(record) = shared.store.images().get(&id)? {
-                    shared.publish("import", id.as_str(), id.as_str(), &record);
-                }
-                report.say_blocking(Progress::message("", id.to_string()));
-                Ok(())
-            })
-            .await
-        })
+        let archive = SyncIoBridge::new(archive);
+        ProgressStream::spawn(move |report| import(shared, archive, request, report))
     }
+}
+
+/// Makes the image of what can be read.
+pub(super) async fn import(
+    shared: Arc<Shared>,
+    mut archive: impl std::io::Read + Send + 'static,
+    request: ImportRequest,
+    report: Reporter,
+) -> Result<()> {
+    let config = changes::apply(&request.changes)?;
+    let ImportRequest { reference, message, platform, .. } = request;
+    let options = ImportOptions { name: reference, config: Some(config), message, platform };
+    reading(move || {
+        let id = archive::import(&shared.store, &mut archive, &options)?;
+        if let Some(record) = shared.store.images().get(&id)? {
+            shared.publish("import", id.as_str(), id.as_str(), &record);
+        }
+        report.say_blocking(Progress::message("", id.to_string()));
+        Ok(())
+    })
+    .await
 }
 
 /// Runs `work`, which reads what a client sends.

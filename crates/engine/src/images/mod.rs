@@ -14,6 +14,7 @@ mod commit;
 mod downloads;
 mod glob;
 mod hold;
+mod import_url;
 mod inspect;
 mod layers;
 mod list;

@@ -4,6 +4,7 @@
 //!
 //! The clients are Docker's own command line and its Python and Node SDKs, unmodified: if they fail, we are wrong.
 
+mod api_corners;
 mod archives;
 mod bed;
 mod cli_connections;

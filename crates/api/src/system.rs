@@ -15,8 +15,19 @@ use crate::volumes::volume;
 const BUILDER_VERSION: HeaderValue = HeaderValue::from_static("1");
 
 /// What `POST /build/prune` may be asked for (moby `builder-next`).
-const BUILD_CACHE_FILTERS: &[&str] =
-    &["description", "id", "inuse", "parent", "private", "shared", "type", "unused-for", "until"];
+const BUILD_CACHE_FILTERS: &[&str] = &[
+    "description",
+    "id",
+    "inuse",
+    "label",
+    "label!",
+    "parent",
+    "private",
+    "shared",
+    "type",
+    "unused-for",
+    "until",
+];
 
 fn ping_reply(text: &'static str) -> Reply {
     let mut reply = reply::bytes(StatusCode::OK, HeaderValue::from_static("text/plain; charset=utf-8"), text);

@@ -94,7 +94,7 @@ fn labels(call: &Call) -> types::Result<BTreeMap<String, String>> {
 pub(crate) async fn prune(call: Call) -> Result {
     let pruned = call.parts.volumes.prune(&call.query.filters()?).await?;
     reply::json(&body::VolumesPruned {
-        volumes_deleted: Some(pruned.deleted).filter(|deleted| !deleted.is_empty()),
+        volumes_deleted: Some(pruned.deleted),
         space_reclaimed: pruned.space_bytes,
     })
 }

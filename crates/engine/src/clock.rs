@@ -56,10 +56,34 @@ pub fn parse_time(text: &str) -> Result<Option<Timestamp>> {
     if let Some(at) = Timestamp::from_rfc3339(text) {
         return Ok(Some(at));
     }
+    if let Some(at) = parse_local(text) {
+        return Ok(Some(at));
+    }
     if let Some(ago) = parse_duration_ns(text) {
         return Ok(Some(Timestamp(Timestamp::now().0.saturating_sub(ago))));
     }
     Err(Error::invalid(format!("failed to parse value as time or duration: {text:?}")))
+}
+
+/// A time without a zone, as exact as Docker takes it: that of the machine, which is UTC in a container of ours and on most servers.
+fn parse_local(text: &str) -> Option<Timestamp> {
+    let whole = match text.len() {
+        10 => format!("{text}T00:00:00Z"),
+        13 => format!("{text}:00:00Z"),
+        16 => format!("{text}:00Z"),
+        19.. => format!("{text}Z"),
+        _ => return None,
+    };
+    Timestamp::from_rfc3339(&whole)
+}
+
+/// A filter's `until`, which must be a time.
+pub(crate) fn parse_until(text: &str) -> Result<Timestamp> {
+    let unreadable = || Error::invalid(format!("failed to parse value as time or duration: {text:?}"));
+    if text == "0" {
+        return Ok(Timestamp(0));
+    }
+    parse_time(text)?.ok_or_else(unreadable)
 }
 
 fn parse_seconds(text: &str) -> Option<Timestamp> {
@@ -112,6 +136,8 @@ mod tests {
             ("1.5", 1_500_000_000),
             ("2006-01-02T15:04:05Z", 1_136_214_245_000_000_000),
             ("2006-01-02T15:04:05.5+01:00", 1_136_210_645_500_000_000),
+            ("2006-01-02T15:04:05", 1_136_214_245_000_000_000),
+            ("2006-01-02", 1_136_160_000_000_000_000),
         ] {
             assert_eq!(parse_time(text).unwrap(), Some(Timestamp(nanos)), "{text}");
         }

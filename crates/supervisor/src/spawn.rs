@@ -53,6 +53,9 @@ pub struct Attach {
     pub stderr: bool,
     /// Keys that end the attachment, as bytes; used with a terminal and stdin only. Empty: none.
     pub detach_keys: Vec<u8>,
+    /// Put frames around output; `None`: unless there is a terminal.
+    #[serde(default)]
+    pub framed: Option<bool>,
 }
 
 impl Attach {

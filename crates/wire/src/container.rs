@@ -299,8 +299,8 @@ pub struct Top {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Change {
-    pub kind: u8,
     pub path: String,
+    pub kind: u8,
 }
 
 /// `POST /containers/{id}/wait`.

@@ -6,7 +6,7 @@ use std::io;
 
 use engine::containers::request::AttachRequest;
 use engine::containers::view::Attached;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -25,8 +25,18 @@ const PINGS: usize = 4;
 
 /// `GET /containers/{id}/attach/ws`
 pub(crate) async fn attach_ws(mut call: Call) -> Result {
+    if let Some(keys) = call.query.optional("detachKeys") {
+        engine::containers::check_detach_keys(&keys)?;
+    }
     call.parts.containers.must_exist(&call.name)?;
-    let headers = websocket::handshake(&call.headers)?;
+    let headers = match websocket::handshake(&call.headers) {
+        Ok(headers) => headers,
+        // Docker's library for it knows no JSON.
+        Err(error) => {
+            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+            return Ok(reply::bytes(reply::status_of(error.kind), plain, error.message));
+        }
+    };
     let upgrade = call.upgrade.take().ok_or_else(|| Error::invalid("not websocket protocol"))?;
     let query = &call.query;
     // Before 1.42 the streams could not be chosen.

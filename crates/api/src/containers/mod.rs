@@ -153,11 +153,13 @@ pub(crate) fn terminal_size(call: &Call) -> types::Result<(u16, u16)> {
         let invalid = |why: &str| {
             Error::new(ErrorKind::InvalidArgument, format!("invalid resize {word} {text:?}: {why}"))
         };
-        let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        if !is_number {
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(invalid("invalid syntax"));
         }
-        text.parse::<u16>().map_err(|_| invalid("value out of range"))
+        let number: u32 = text.parse().map_err(|_| invalid("value out of range"))?;
+        // The kernel's numbers have 16 bits; Docker, too, lets the others go.
+        Ok((number & 0xffff) as u16)
     };
     Ok((side("h", "height")?, side("w", "width")?))
 }

@@ -81,7 +81,10 @@ pub(crate) async fn stats(call: Call) -> Result {
         let sample = samples.next().await?;
         Some((render::stats(sample, true), samples))
     });
-    Ok(reply::json_stream(lines.take_until(call.stopped())))
+    let mut reply = reply::json_stream(lines.take_until(call.stopped()));
+    // Docker does not say what a stream of them is.
+    reply.headers_mut().remove(http::header::CONTENT_TYPE);
+    Ok(reply)
 }
 
 /// `POST /containers/{id}/wait`: the status line goes out when the wait is registered, the body when it is over.
@@ -91,6 +94,14 @@ pub(crate) async fn wait(call: Call) -> Result {
         false => WaitCondition::NotRunning,
     };
     let waiting = call.parts.containers.wait(&call.name, condition).await?;
+    if call.version.before(30) {
+        // Older clients take the status line for the end of the wait.
+        let ended = tokio::select! {
+            ended = waiting.done() => ended?,
+            () = call.stopped() => return Err(Error::internal("the daemon stops")),
+        };
+        return reply::json(&WaitResponse { error: None, status_code: ended.exit_code });
+    }
     let answer = stream::once(async move {
         let answer = waiting.done().await.map_err(io::Error::other)?;
         let error = answer.error.map(|message| WaitError { message });

@@ -38,6 +38,7 @@ impl Containers {
                 stdout: request.stdout,
                 stderr: request.stderr,
                 detach_keys,
+                framed: None,
             };
             Some(ask(&handle, |reply| Request::Attach { attach, reply }).await?)
         } else {
@@ -46,6 +47,11 @@ impl Containers {
         self.0.publish(&record, "attach", []);
         Ok(Attached { tty, history, stream })
     }
+}
+
+/// Fails unless these are keys as users write them.
+pub fn check_detach_keys(text: &str) -> Result<()> {
+    detach_keys(Some(text)).map(drop)
 }
 
 /// `ctrl-p,ctrl-q`, `a,b`: as bytes. `None` is Docker's default.

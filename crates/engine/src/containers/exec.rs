@@ -172,12 +172,13 @@ impl Containers {
         shared.execs.claim(exec)?;
         let wanted = entry.request.clone();
         let (console, detach) = (request.console_size.or(wanted.console_size), request.detach);
+        // Whoever starts it says how the stream looks, whatever it was made with.
+        let tty = request.tty;
         let started = {
             let (shared, record, id, wanted) =
                 (shared.clone(), record.clone(), exec.to_owned(), wanted.clone());
-            blocking(move || Ok(run(&shared, &record, &id, &wanted, console, detach))).await?
+            blocking(move || Ok(run(&shared, &record, &id, &wanted, console, !tty, detach))).await?
         };
-        let tty = wanted.tty;
         let executed = match started {
             Ok(executed) => executed,
             Err(refused) => {
@@ -346,6 +347,7 @@ fn run(
     id: &str,
     request: &ExecCreateRequest,
     console: Option<[u32; 2]>,
+    framed: bool,
     detach: bool,
 ) -> Result<Executed, Refused> {
     if !matches!(request.working_dir.as_bytes().first(), None | Some(b'/')) {
@@ -358,6 +360,7 @@ fn run(
         stdout: request.attach_stdout,
         stderr: request.attach_stderr,
         detach_keys: detach_keys(request.detach_keys.as_deref())?,
+        framed: Some(framed),
     });
     // The filter is the container's: a process must not escape it by being privileged.
     let caps = container_caps(shared, record)?;
@@ -457,9 +460,9 @@ pub(crate) async fn capture(
     let id = ExecId::from_bytes(random::bytes()?);
     let started = {
         let (shared, record, id) = (shared.clone(), record.clone(), id.to_string());
-        blocking(
-            move || Ok(run(&shared, &record, &id, &request, None, false).map_err(|r| r.told(&record.id))),
-        )
+        blocking(move || {
+            Ok(run(&shared, &record, &id, &request, None, true, false).map_err(|r| r.told(&record.id)))
+        })
         .await?
     };
     let Executed { stream, end, .. } = match started {

@@ -192,7 +192,7 @@ pub(crate) fn network_of(shared: &Shared, record: &Record) -> NetworkState {
 }
 
 /// Exposed ports, with the addresses where they are published.
-fn ports_of(record: &Record) -> BTreeMap<String, Option<Vec<PortBinding>>> {
+pub(super) fn ports_of(record: &Record) -> BTreeMap<String, Option<Vec<PortBinding>>> {
     let mut ports: BTreeMap<String, Option<Vec<PortBinding>>> = BTreeMap::new();
     for port in record.config.exposed_ports.keys() {
         let Ok((number, protocol)) = network::parse_exposed(port) else { continue };

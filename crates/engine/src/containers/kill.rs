@@ -2,6 +2,7 @@
 
 use types::{Error, Result};
 
+use super::state::Status;
 use super::stop::ended_within;
 use super::{Containers, Request, ask, name, signal};
 
@@ -22,6 +23,11 @@ impl Containers {
         let own = if own.is_empty() { signal::TERM } else { signal::parse(own).unwrap_or(signal::TERM) };
         let stops = number == signal::KILL || number == own;
         ask(&handle, |reply| Request::Signal { signal: number, stops, reply }).await.map_err(prefix)?;
+        let thaws = record.config.stop_signal.is_empty() || number == own;
+        if record.state.status() == Status::Paused && thaws && number != signal::KILL {
+            // Docker lets it go on, so that it hears the signal. It may have ended or been thawed meanwhile.
+            let _done = ask(&handle, |reply| Request::Unpause { reply }).await;
+        }
         if number == signal::KILL {
             ended_within(&handle, Some(std::time::Duration::from_secs(10))).await;
         }
@@ -40,7 +46,7 @@ impl Containers {
 
     /// Gives it another name.
     pub async fn rename(&self, old: &str, new: &str) -> Result<()> {
-        if old.is_empty() || new.is_empty() || new == "/" {
+        if old.is_empty() || new.is_empty() {
             return Err(Error::invalid("Neither old nor new names may be empty"));
         }
         let handle = self.find(old)?;

@@ -1,9 +1,11 @@
 //! `list` with Docker's filters (moby `daemon/list.go`).
 
+use std::collections::BTreeMap;
+
 use regex::Regex;
 use types::{Digest, Error, ImageRef, Result};
 
-use super::inspect::{network_of, size_of};
+use super::inspect::{network_of, ports_of, size_of};
 use super::record::Record;
 use super::request::ListRequest;
 use super::state::{State, Status};
@@ -183,10 +185,8 @@ impl Chosen {
                 .get(name)
                 .iter()
                 .map(|text| {
-                    parse_port_range(text).ok_or_else(|| {
-                        Error::internal(format!(
-                            "error while looking up for {name} {text}: strconv.ParseUint: parsing {text:?}: invalid syntax"
-                        ))
+                    parse_port_range(text).map_err(|why| {
+                        Error::internal(format!("error while looking up for {name} {text}: {why}"))
                     })
                 })
                 .collect()
@@ -264,29 +264,46 @@ impl Chosen {
         self.exited.is_empty() || code.is_some_and(|code| self.exited.contains(&code))
     }
 
+    /// Of either filter, one is enough. The ports are those of a container that runs.
     fn has_ports(&self, record: &Record) -> bool {
+        if self.publish.is_empty() && self.expose.is_empty() {
+            return true;
+        }
         let within = |ranges: &[(u16, u16, String)], port: u16, protocol: &str| {
             ranges.iter().any(|(first, last, p)| (*first..=*last).contains(&port) && p == protocol)
         };
-        let published = record.attached.iter().flat_map(|endpoint| &endpoint.ports);
-        let exposed = record.config.exposed_ports.keys().filter_map(|port| network::parse_exposed(port).ok());
-        (self.publish.is_empty()
-            || published
-                .clone()
-                .any(|port| within(&self.publish, port.host_port, &port.protocol.to_string())))
-            && (self.expose.is_empty()
-                || exposed
-                    .into_iter()
-                    .any(|(port, protocol)| within(&self.expose, port, &protocol.to_string())))
+        let shown = record.state.run().is_some() && record.host_config.network_mode != "host";
+        let network = NetworkState {
+            ports: if shown { ports_of(record) } else { BTreeMap::new() },
+            ..NetworkState::default()
+        };
+        ports(&network).into_iter().any(|port| {
+            within(&self.publish, port.public_port, &port.protocol)
+                || within(&self.expose, port.private_port, &port.protocol)
+        })
     }
 }
 
 /// `8000`, `8000-8080/udp`.
-fn parse_port_range(text: &str) -> Option<(u16, u16, String)> {
+fn parse_port_range(text: &str) -> Result<(u16, u16, String), String> {
     let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then(|| (first, last, protocol.to_owned()))
+    if range.is_empty() {
+        return Err("Empty string specified for ports.".to_owned());
+    }
+    let number = |text: &str| {
+        let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let why = if is_number { "value out of range" } else { "invalid syntax" };
+        text.parse::<u16>().map_err(|_| format!("strconv.ParseUint: parsing {text:?}: {why}"))
+    };
+    // What comes behind a second dash is passed over, as with Docker.
+    let mut ends = range.split('-');
+    let first = number(ends.next().unwrap_or_default())?;
+    let last = ends.next().map_or(Ok(first), number)?;
+    if last < first {
+        return Err(format!("Invalid range specified for the Port: {range}"));
+    }
+    let protocol = if protocol.is_empty() { "tcp" } else { protocol };
+    Ok((first, last, protocol.to_owned()))
 }
 
 /// The images of a name, and those built on them (same layers at the bottom).
@@ -343,9 +360,17 @@ mod tests {
 
     #[test]
     fn port_ranges_are_read() {
-        assert_eq!(parse_port_range("80"), Some((80, 80, "tcp".to_owned())));
-        assert_eq!(parse_port_range("80-90/udp"), Some((80, 90, "udp".to_owned())));
-        assert_eq!(parse_port_range("90-80"), None);
-        assert_eq!(parse_port_range("x"), None);
+        let range = |first, last, protocol: &str| Ok((first, last, protocol.to_owned()));
+        for (text, want) in [
+            ("80", range(80, 80, "tcp")),
+            ("80-90/udp", range(80, 90, "udp")),
+            ("80/", range(80, 80, "tcp")),
+            ("90-80", Err("Invalid range specified for the Port: 90-80".to_owned())),
+            ("", Err("Empty string specified for ports.".to_owned())),
+            ("70000", Err("strconv.ParseUint: parsing \"70000\": value out of range".to_owned())),
+            ("x", Err("strconv.ParseUint: parsing \"x\": invalid syntax".to_owned())),
+        ] {
+            assert_eq!(parse_port_range(text), want, "{text:?}");
+        }
     }
 }

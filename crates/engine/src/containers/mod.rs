@@ -67,6 +67,7 @@ use record::Record;
 use table::{Handle, Table};
 
 pub use archive::{ExtractRequest, PathStat};
+pub use attach::check_detach_keys;
 pub use commit::CommitRequest;
 pub(crate) use inspect::driver_name;
 pub use stats::StatsStream;

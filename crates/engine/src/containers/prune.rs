@@ -17,7 +17,7 @@ impl Containers {
         filters.accept_only(&["label", "label!", "until"])?;
         let until = match filters.get("until") {
             [] => None,
-            [one] => clock::parse_time(one)?,
+            [one] => Some(clock::parse_until(one)?),
             _ => return Err(types::Error::invalid("more than one until filter specified")),
         };
         let mut pruned = Pruned::default();

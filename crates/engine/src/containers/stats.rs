@@ -123,7 +123,7 @@ fn measure(shared: &Shared, handle: &Handle) -> Option<(String, Measured)> {
             max_usage: if stats.memory.is_v1 { stats.memory.max_usage_bytes } else { 0 },
             failcnt: stats.memory.fail_count,
             limit: if limit == 0 || limit > host_memory_bytes { host_memory_bytes } else { limit },
-            stats: stats.memory.stat,
+            stats: shown(stats.memory.stat, stats.memory.is_v1),
         },
         pids: PidCounters {
             current: stats.pids.current,
@@ -139,6 +139,26 @@ fn measure(shared: &Shared, handle: &Handle) -> Option<(String, Measured)> {
         networks: if own_network { interfaces(run.pid) } else { BTreeMap::new() },
     };
     Some((Timestamp::now().rfc3339(), measured))
+}
+
+/// What Docker shows of `memory.stat` (moby `daemon/stats_unix.go`), by cgroup v2 and by v1, where each of them comes with
+/// `total_` in front, too.
+const V2_MEMORY: &str = "active_anon active_file anon anon_thp file file_dirty file_mapped file_writeback inactive_anon \
+     inactive_file kernel_stack pgactivate pgdeactivate pgfault pglazyfree pglazyfreed pgmajfault pgrefill pgscan pgsteal \
+     shmem slab slab_reclaimable slab_unreclaimable sock thp_collapse_alloc thp_fault_alloc unevictable \
+     workingset_activate workingset_nodereclaim workingset_refault";
+const V1_MEMORY: &str = "active_anon active_file cache dirty inactive_anon inactive_file mapped_file pgfault pgmajfault \
+     pgpgin pgpgout rss rss_huge unevictable writeback";
+
+fn shown(mut stat: BTreeMap<String, u64>, is_v1: bool) -> BTreeMap<String, u64> {
+    let listed = |list: &str, name: &str| list.split_whitespace().any(|known| known == name);
+    stat.retain(|name, _| {
+        if !is_v1 {
+            return listed(V2_MEMORY, name);
+        }
+        name.starts_with("hierarchical_mem") || listed(V1_MEMORY, name.strip_prefix("total_").unwrap_or(name))
+    });
+    stat
 }
 
 /// The first line of `/proc/stat` in nanoseconds (user nice system idle iowait irq softirq, as Docker adds them), and the

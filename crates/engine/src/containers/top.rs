@@ -38,6 +38,14 @@ const AUX: [(&str, Column); 11] = [
     ("COMMAND", Column::Cmd),
 ];
 
+const BSD: [(&str, Column); 5] = [
+    ("PID", Column::Pid),
+    ("TTY", Column::Tty),
+    ("STAT", Column::Stat),
+    ("TIME", Column::ShortTime),
+    ("COMMAND", Column::Cmd),
+];
+
 /// What a column shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Column {
@@ -169,12 +177,19 @@ fn columns(ps_args: &str) -> Result<Vec<(String, Column)>> {
             None => plain.push(word.trim_start_matches('-')),
         }
     }
+    // Those that change order or width change nothing here.
+    const LONG: [&str; 7] = ["--format", "--sort", "--forest", "--cols", "--columns", "--width", "--headers"];
+    let is_known = |word: &str| LONG.contains(&word.split('=').next().unwrap_or_default());
+    if ps_args.split_whitespace().any(|word| word.starts_with("--") && !is_known(word)) {
+        return Err(Error::internal("ps: error: unknown gnu long option"));
+    }
     if chosen.is_empty() {
         return Ok(match plain.join("").as_str() {
             "" | "e" | "ef" | "f" | "eF" | "A" | "Af" => full(),
             flags if flags.contains('u') && !flags.starts_with('u') => {
                 AUX.iter().map(|(title, column)| ((*title).to_owned(), *column)).collect()
             }
+            "x" | "ax" => BSD.iter().map(|(title, column)| ((*title).to_owned(), *column)).collect(),
             _ => {
                 return Err(Error::invalid(format!(
                     "ps: unsupported arguments {ps_args:?}: use -ef, aux or -o"

@@ -106,9 +106,6 @@ fn container(config: &Config) -> Result<()> {
             return bad(format!("invalid environment variable: {variable}"));
         }
     }
-    for port in config.exposed_ports.keys() {
-        network::parse_exposed(port)?;
-    }
     config.healthcheck.as_ref().map_or(Ok(()), health)
 }
 

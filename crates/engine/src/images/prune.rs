@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use types::{ErrorKind, Result};
 
 use super::{Images, Pruned, Removed, Shared, list};
-use crate::{Filters, parse_time};
+use crate::Filters;
 
 const FILTERS: &[&str] = &["dangling", "label", "label!", "until"];
 
@@ -21,7 +21,8 @@ fn prune(shared: &Shared, filters: &Filters) -> Result<Pruned> {
     let dangling_only = filters.boolean("dangling", true)?;
     let until = match filters.get("until") {
         [] => None,
-        [one] => parse_time(one)?,
+        // Docker's status for a wrong one is 500 here.
+        [one] => Some(crate::clock::parse_until(one).map_err(|error| types::Error::internal(error.message))?),
         _ => return Err(types::Error::invalid("more than one until filter specified")),
     };
     let images = shared.store.images();

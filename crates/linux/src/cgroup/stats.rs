@@ -155,7 +155,7 @@ fn v1_block_io(directory: &Path, name: &str) -> Vec<BlockIoEntry> {
 pub(super) fn v1_block_io_line(line: &str) -> Option<BlockIoEntry> {
     let mut words = line.split_whitespace();
     let (major, minor) = words.next()?.split_once(':')?;
-    let operation = words.next()?.to_ascii_lowercase();
+    let operation = words.next()?.to_owned();
     let value = words.next()?.parse().ok()?;
     Some(BlockIoEntry { major: major.parse().ok()?, minor: minor.parse().ok()?, operation, value })
 }

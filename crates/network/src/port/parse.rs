@@ -46,7 +46,8 @@ pub fn port_requests(config: &Config, host: &HostConfig) -> Result<Vec<PortReque
     }
     if host.publish_all_ports {
         for port in config.exposed_ports.keys() {
-            let (container_port, protocol) = parse_exposed(port)?;
+            // An image may expose any text; what is no port is not published.
+            let Ok((container_port, protocol)) = parse_exposed(port) else { continue };
             let requests = wanted.entry((container_port, protocol)).or_default();
             if requests.is_empty() {
                 requests.push(PortRequest { container_port, protocol, host_ip: None, host_ports: None });

@@ -49,7 +49,7 @@ impl Stream {
             stdin: attach.stdin,
             stdout: attach.stdout,
             stderr: attach.stderr,
-            framed: !terminal,
+            framed: attach.framed.unwrap_or(!terminal),
             detach: Scanner::new(keys),
             input_open: true,
             holds,

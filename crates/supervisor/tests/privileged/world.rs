@@ -46,7 +46,8 @@ impl World {
 
     /// Starts a container with one attachment that sees everything.
     pub(crate) fn run(&self, spawn: &Spawn) -> UnixStream {
-        let attach = Attach { stdin: true, stdout: true, stderr: true, detach_keys: vec![0x10, 0x11] };
+        let attach =
+            Attach { stdin: true, stdout: true, stderr: true, detach_keys: vec![0x10, 0x11], framed: None };
         self.run_with(spawn, attach)
     }
 

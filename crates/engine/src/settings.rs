@@ -1,6 +1,7 @@
 //! What the daemon was told: `daemon.json` and flags, as far as the domain needs it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use network::PublishPolicy;
@@ -71,6 +72,9 @@ pub struct BridgeSettings {
     pub default_gateway: Option<String>,
     /// As `default_gateway` (`default-gateway-v6`).
     pub default_gateway_v6: Option<String>,
+    /// What `host-gateway` in an extra host stands for, at most one address of each family (`host-gateway-ips`); empty is the
+    /// default bridge's own.
+    pub host_gateways: Vec<IpAddr>,
     /// The default bridge has IPv6 too (`ipv6`).
     pub ipv6: bool,
     /// As `bip` (`bip6`).
@@ -111,6 +115,7 @@ impl Default for BridgeSettings {
             fixed_cidr: None,
             default_gateway: None,
             default_gateway_v6: None,
+            host_gateways: Vec::new(),
             ipv6: false,
             bip6: None,
             fixed_cidr_v6: None,

@@ -17,8 +17,8 @@ pub struct HostsFile<'a> {
     pub extra_hosts: &'a [String],
     /// Linked containers: an address and all names.
     pub links: &'a [(IpAddr, String)],
-    /// What `host-gateway` stands for: the bridge's gateway or `host-gateway-ip`.
-    pub host_gateway: Option<IpAddr>,
+    /// What `host-gateway` stands for: the default bridge's gateway, or `host-gateway-ips`.
+    pub host_gateways: &'a [IpAddr],
     /// Kernel or network without IPv6: the IPv6 lines are left out.
     pub no_ipv6: bool,
 }
@@ -55,10 +55,13 @@ pub fn hosts_file(want: &HostsFile<'_>) -> Result<String> {
     for extra in want.extra_hosts {
         let (name, address) = split_extra(extra)?;
         if address == "host-gateway" {
-            let gateway = want.host_gateway.ok_or_else(|| {
-                Error::InvalidAddress("unable to derive the IP value for host-gateway".to_owned())
-            })?;
-            put(&gateway.to_string(), name);
+            if want.host_gateways.is_empty() {
+                let why = "unable to derive the IP value for host-gateway";
+                return Err(Error::InvalidAddress(why.to_owned()));
+            }
+            for gateway in want.host_gateways {
+                put(&gateway.to_string(), name);
+            }
         } else {
             let address = address.trim_start_matches('[').trim_end_matches(']');
             put(address, name);
@@ -139,10 +142,11 @@ mod tests {
             hostname: "web",
             addresses: &addresses,
             extra_hosts: &extra,
-            host_gateway: Some("172.17.0.1".parse().unwrap()),
+            host_gateways: &["172.17.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
             ..HostsFile::default()
         };
-        let expect = format!("{LOOPBACK}10.0.0.5\tdb\nfd00::1\tv6\n172.17.0.1\tup\n172.17.0.2\tweb\n");
+        let expect =
+            format!("{LOOPBACK}10.0.0.5\tdb\nfd00::1\tv6\n172.17.0.1\tup\nfd00::1\tup\n172.17.0.2\tweb\n");
         assert_eq!(hosts_file(&want).unwrap(), expect);
     }
 

@@ -67,6 +67,15 @@ pub(crate) fn is_marked_thaw(run_dir: &Path) -> bool {
     run_dir.join(THAW).exists()
 }
 
+/// What `host-gateway` stands for: as the daemon was told, or the default bridge's gateway of each family.
+fn host_gateways(shared: &Shared) -> Vec<IpAddr> {
+    let told = &shared.settings.bridge.host_gateways;
+    if !told.is_empty() {
+        return told.clone();
+    }
+    shared.networks.driver().bridge().pools.iter().filter_map(|pool| pool.gateway).collect()
+}
+
 /// Writes the three files before a start.
 pub(crate) fn write(shared: &Shared, record: &Record, attached: &[Endpoint]) -> Result<()> {
     let addresses: Vec<IpAddr> =
@@ -82,13 +91,14 @@ pub(crate) fn write(shared: &Shared, record: &Record, attached: &[Endpoint]) -> 
     put("hostname", &format!("{}\n", config.hostname))?;
 
     let extra_hosts = host.extra_hosts.as_deref().unwrap_or_default();
+    let gateways = host_gateways(shared);
     let hosts = network::HostsFile {
         hostname: &config.hostname,
         domainname: &config.domainname,
         addresses: &addresses,
         extra_hosts,
         links: &super::links::hosts(shared, record),
-        host_gateway: shared.networks.driver().bridge().pools.first().and_then(|pool| pool.gateway),
+        host_gateways: &gateways,
         no_ipv6: false,
     };
     let mut text = network::hosts_file(&hosts)?;
@@ -97,7 +107,7 @@ pub(crate) fn write(shared: &Shared, record: &Record, attached: &[Endpoint]) -> 
         let own = fs::read_to_string("/etc/hosts").unwrap_or_default();
         if !own.is_empty() {
             let only_extra =
-                network::HostsFile { extra_hosts, host_gateway: hosts.host_gateway, ..Default::default() };
+                network::HostsFile { extra_hosts, host_gateways: &gateways, ..Default::default() };
             let with_loopback = network::hosts_file(&only_extra)?;
             let loopback = network::hosts_file(&network::HostsFile::default())?;
             let added = with_loopback.strip_prefix(loopback.as_str()).unwrap_or_default();

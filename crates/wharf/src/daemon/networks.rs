@@ -1,6 +1,7 @@
 //! What the configuration says about networks.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use engine::settings::{AddressPool, BridgeSettings, PublishPolicy};
 use serde_json::Value;
@@ -23,6 +24,7 @@ pub(super) fn build(values: &Values, defaults: &BridgeSettings) -> Result<Bridge
         fixed_cidr: optional("fixed-cidr"),
         default_gateway: optional("default-gateway"),
         default_gateway_v6: optional("default-gateway-v6"),
+        host_gateways: host_gateways(values)?,
         ipv6: on("ipv6", defaults.ipv6),
         bip6: optional("bip6"),
         fixed_cidr_v6: optional("fixed-cidr-v6"),
@@ -44,6 +46,23 @@ pub(super) fn build(values: &Values, defaults: &BridgeSettings) -> Result<Bridge
         return Err(invalid("bridge", why));
     }
     Ok(bridge)
+}
+
+/// From the list, or from the single address that it was before Docker 28.
+fn host_gateways(values: &Values) -> Result<Vec<IpAddr>, ConfigError> {
+    let bad = |why: &str| invalid("host-gateway-ips", why);
+    let single = values.text("host-gateway-ip").filter(|text| !text.is_empty()).map(str::to_owned);
+    let addresses =
+        values.list("host-gateway-ips").into_iter().chain(single).map(|text| {
+            text.trim().parse::<IpAddr>().map_err(|_| bad(&format!("{text} is not an ip address")))
+        });
+    let addresses: Vec<IpAddr> = addresses.collect::<Result<_, _>>()?;
+    for (family, is_of) in [("IPv4", IpAddr::is_ipv4 as fn(&IpAddr) -> bool), ("IPv6", IpAddr::is_ipv6)] {
+        if addresses.iter().filter(|address| is_of(address)).count() > 1 {
+            return Err(bad(&format!("only one {family} host gateway IP address can be specified")));
+        }
+    }
+    Ok(addresses)
 }
 
 fn policy(values: &Values) -> Result<PublishPolicy, ConfigError> {
@@ -141,6 +160,13 @@ mod tests {
     }
 
     #[test]
+    fn the_hosts_gateway_may_have_an_address_of_each_family() {
+        let settings = built("--host-gateway-ip fd00::1 --host-gateway-ip 10.0.0.1").unwrap();
+        let expected: [IpAddr; 2] = ["fd00::1".parse().unwrap(), "10.0.0.1".parse().unwrap()];
+        assert_eq!(settings.host_gateways, expected);
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for (line, want) in [
             ("--publish-policy no", "publish-policy: \"no\" is not one of docker, host-firewall"),
@@ -151,6 +177,11 @@ mod tests {
             (
                 "--default-address-pool base=x,size=8",
                 "default-address-pools: invalid base pool \"x\": invalid CIDR address",
+            ),
+            ("--host-gateway-ip x", "host-gateway-ips: x is not an ip address"),
+            (
+                "--host-gateway-ip 10.0.0.1 --host-gateway-ip fd00::1 --host-gateway-ip 10.0.0.2",
+                "host-gateway-ips: only one IPv4 host gateway IP address can be specified",
             ),
             ("--default-network-opt bridge=a", "default-network-opts: bridge: \"a\" is no object of options"),
         ] {

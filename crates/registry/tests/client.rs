@@ -52,15 +52,7 @@ impl Blob {
         let registry = FakeRegistry::start();
         let bytes: Vec<u8> = (0..300_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
         let digest = registry.put_blob("a/b", &bytes);
-        let descriptor = Descriptor {
-            media_type: media_type::OCI_LAYER.to_owned(),
-            digest,
-            size: bytes.len() as u64,
-            urls: Vec::new(),
-            annotations: Default::default(),
-            platform: None,
-            artifact_type: None,
-        };
+        let descriptor = Descriptor::new(media_type::OCI_LAYER, digest, bytes.len() as u64);
         let options = store::Options { snapshotter: Some("copy".to_owned()) };
         let store = Arc::new(Store::open_with(dir.path(), &options).unwrap());
         Self { registry, bytes, descriptor, store, _dir: dir }

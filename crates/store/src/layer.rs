@@ -87,15 +87,7 @@ pub fn stage_blob<'a>(
 pub fn plain(store: &Store, chain_id: &Digest, diff_id: &Digest) -> Result<Option<Descriptor>> {
     let Some(tar) = store.snapshots().tar(chain_id.as_str())? else { return Ok(None) };
     let info = store.content().link(&tar, diff_id)?;
-    Ok(Some(Descriptor {
-        media_type: types::image::media_type::OCI_LAYER.to_owned(),
-        digest: info.digest,
-        size: info.size,
-        urls: Vec::new(),
-        annotations: std::collections::BTreeMap::new(),
-        platform: None,
-        artifact_type: None,
-    }))
+    Ok(Some(Descriptor::new(types::image::media_type::OCI_LAYER, info.digest, info.size)))
 }
 
 /// The snapshot of a layer if it is there already: then the layer need not even be fetched.

@@ -93,15 +93,7 @@ fn added_layer(
     if info.digest == store::sha256(&[0; 1024]) {
         return Ok(None);
     }
-    let descriptor = Descriptor {
-        media_type: media_type::OCI_LAYER.to_owned(),
-        digest: info.digest.clone(),
-        size: info.size,
-        urls: Vec::new(),
-        annotations: std::collections::BTreeMap::new(),
-        platform: None,
-        artifact_type: None,
-    };
+    let descriptor = Descriptor::new(media_type::OCI_LAYER, info.digest.clone(), info.size);
     let done = layer::unpack(store, hold, &descriptor, top, &info.digest)?;
     Ok(Some(LayerRecord {
         diff_id: done.diff_id,

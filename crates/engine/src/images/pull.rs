@@ -156,15 +156,7 @@ impl One<'_> {
         Ok(ImageRecord {
             id: config.digest.clone(),
             config: raw,
-            manifest: Some(Descriptor {
-                media_type,
-                digest: kept.digest,
-                size: kept.size,
-                urls: Vec::new(),
-                annotations: Default::default(),
-                platform: None,
-                artifact_type: None,
-            }),
+            manifest: Some(Descriptor::new(media_type, kept.digest, kept.size)),
             size: layers.iter().map(|layer| layer.bytes).sum(),
             layers,
             created: parsed.created.unwrap_or_default(),

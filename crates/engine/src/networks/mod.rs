@@ -3,94 +3,27 @@
 //! A network is a record in the store (`record.rs`) and, if it is a bridge, an interface and rules that the `network`
 //! crate makes of it. Who is on it is told by the containers' records.
 
+mod config;
 mod create;
 mod endpoint;
 mod explain;
 pub(crate) mod options;
 mod record;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use store::{RecordKind, Records, Store};
 use types::{ContainerId, Error, Result};
 
 pub use create::NetworkRequest;
 pub use explain::PortExplanation;
 use record::{Custom, Driver, Kept};
+pub use view::{IpamPool, NetworkDetails, NetworkMember};
 
 use crate::error::no_such_network;
-use crate::settings::BridgeSettings;
 use crate::{Events, Filters, Settings, Timestamp, blocking, parse_time, random};
-
-/// One network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NetworkDetails {
-    /// Name.
-    pub name: String,
-    /// 64 hex digits.
-    pub id: String,
-    /// RFC 3339 with nanoseconds.
-    pub created: String,
-    /// `local`; `global` if the user says so.
-    pub scope: String,
-    /// `bridge`, `host`, `null`, `macvlan`, `ipvlan`.
-    pub driver: String,
-    /// IPv4 is on.
-    pub enable_ipv4: bool,
-    /// IPv6 is on.
-    pub enable_ipv6: bool,
-    /// Subnets; `None` is Docker's `null`.
-    pub ipam: Option<Vec<IpamPool>>,
-    /// Options of the address management.
-    pub ipam_options: Option<BTreeMap<String, String>>,
-    /// No way out.
-    pub internal: bool,
-    /// Containers may be attached by hand (cluster).
-    pub attachable: bool,
-    /// Routing mesh (cluster).
-    pub ingress: bool,
-    /// A template for other networks.
-    pub config_only: bool,
-    /// The template it was made from; empty without one.
-    pub config_from: String,
-    /// Driver options.
-    pub options: BTreeMap<String, String>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// Attached running containers by id (only from `inspect`).
-    pub containers: BTreeMap<String, NetworkMember>,
-}
-
-/// One subnet.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct IpamPool {
-    /// CIDR.
-    pub subnet: String,
-    /// CIDR; empty when not given.
-    pub ip_range: String,
-    /// Address; empty when not given.
-    pub gateway: String,
-    /// Addresses of machines that are not containers, by name.
-    #[serde(default)]
-    pub aux_addresses: BTreeMap<String, String>,
-}
-
-/// One container on a network.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NetworkMember {
-    /// Container name without slash.
-    pub name: String,
-    /// Endpoint id.
-    pub endpoint_id: String,
-    /// Hardware address.
-    pub mac_address: String,
-    /// CIDR.
-    pub ipv4_address: String,
-    /// CIDR; empty without IPv6.
-    pub ipv6_address: String,
-}
 
 /// All networks of this daemon. A cheap handle.
 #[derive(Debug, Clone)]
@@ -191,7 +124,7 @@ impl Networks {
         let config = network::NetworkConfig {
             proxy,
             global_id: global_id(store)?,
-            ..config(&settings.bridge, subnets)?
+            ..config::config(&settings.bridge, subnets)?
         };
         let driver = Arc::new(network::Networks::open(config)?);
         let chosen = |v6| driver.bridge().pool(v6).map(|pool| pool.subnet.to_string());
@@ -499,36 +432,4 @@ fn global_id(store: &Store) -> Result<[u8; 5]> {
 fn way_out_shown(address: std::net::IpAddr) -> (String, String) {
     let key = if address.is_ipv4() { "DefaultGatewayIPv4" } else { "DefaultGatewayIPv6" };
     (key.to_owned(), address.to_string())
-}
-
-/// Settings as the network crate takes them.
-fn config(settings: &BridgeSettings, subnets: [Option<ipnet::IpNet>; 2]) -> Result<network::NetworkConfig> {
-    fn net<T: std::str::FromStr>(key: &str, text: Option<&String>) -> Result<Option<T>> {
-        text.map(|t| t.parse().map_err(|_| Error::invalid(format!("invalid {key}: {t:?}")))).transpose()
-    }
-    let [subnet, subnet6] = subnets;
-    let host_ip = &settings.host_ip;
-    Ok(network::NetworkConfig {
-        bridge: settings.name.clone(),
-        bip: net("bip", settings.bip.as_ref())?,
-        fixed_cidr: net("fixed-cidr", settings.fixed_cidr.as_ref())?,
-        default_gateway: net("default-gateway", settings.default_gateway.as_ref())?,
-        default_gateway_v6: net("default-gateway-v6", settings.default_gateway_v6.as_ref())?,
-        subnet,
-        ipv6: settings.ipv6,
-        bip6: net("bip6", settings.bip6.as_ref())?,
-        fixed_cidr_v6: net("fixed-cidr-v6", settings.fixed_cidr_v6.as_ref())?,
-        subnet6,
-        address_pools: settings.address_pools.clone(),
-        mtu: settings.mtu,
-        icc: settings.icc,
-        ip_masq: settings.ip_masq,
-        ip_forward: settings.ip_forward,
-        default_host_ip: host_ip.parse().map_err(|_| Error::invalid(format!("invalid ip: {host_ip:?}")))?,
-        firewall: if settings.firewall { network::FirewallKind::Auto } else { network::FirewallKind::None },
-        firewall_v6: settings.firewall_v6,
-        direct_routing: settings.direct_routing,
-        publish_policy: settings.publish_policy,
-        ..network::NetworkConfig::default()
-    })
 }

@@ -1,7 +1,5 @@
 //! From what an archive says to images in the store.
 
-use std::collections::BTreeMap;
-
 use types::{Descriptor, Digest, ImageConfig, ImageRef};
 
 use super::{DOCUMENT_MAX, Loaded, Progress, docker::check_os};
@@ -123,17 +121,4 @@ pub(super) fn check(config: &ImageConfig, layers: usize) -> Result<()> {
 pub(super) fn json<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
     let words = |error| types::go_json::syntax_error(bytes).unwrap_or_else(|| format!("{what}: {error}"));
     serde_json::from_slice(bytes).map_err(|error| Error::Invalid(words(error)))
-}
-
-/// A descriptor with nothing but the necessary.
-pub(super) fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest: digest.clone(),
-        size,
-        urls: Vec::new(),
-        annotations: BTreeMap::new(),
-        platform: None,
-        artifact_type: None,
-    }
 }

@@ -78,7 +78,7 @@ fn describe(store: &Store, info: &BlobInfo) -> Result<Descriptor> {
     let media_type = Compression::detect(&start).layer_media_type();
     let media_type =
         media_type.ok_or_else(|| Error::Unsupported("layers in bzip2 or xz compression".to_owned()))?;
-    Ok(assemble::descriptor(media_type, &info.digest, info.size))
+    Ok(Descriptor::new(media_type, info.digest.clone(), info.size))
 }
 
 /// What `docker save` writes for an image.

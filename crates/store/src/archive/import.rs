@@ -7,7 +7,6 @@ use types::{
     image::{History, RootFs, media_type},
 };
 
-use super::assemble;
 use crate::{
     compression::{self, Decompressor},
     db,
@@ -65,7 +64,9 @@ fn import_held(store: &Store, hold: &Hold, tar: &mut dyn Read, options: &ImportO
     let layer = LayerRecord {
         diff_id: done.diff_id,
         chain_id: done.chain_id,
-        blob: Some(done.plain.unwrap_or_else(|| assemble::descriptor(media_type, &info.digest, info.size))),
+        blob: Some(
+            done.plain.unwrap_or_else(|| types::Descriptor::new(media_type, info.digest.clone(), info.size)),
+        ),
         bytes: done.bytes,
     };
     store.images().put(&ImageRecord {

@@ -87,13 +87,13 @@ impl Plan<'_> {
         let manifest = Manifest {
             schema_version: 2,
             media_type: Some(media_type::OCI_MANIFEST.to_owned()),
-            config: assemble::descriptor(media_type::OCI_CONFIG, &image.id, image.config.len() as u64),
+            config: Descriptor::new(media_type::OCI_CONFIG, image.id.clone(), image.config.len() as u64),
             layers,
             annotations: std::collections::BTreeMap::new(),
         };
         let bytes = json(&manifest)?;
         let digest = crate::sha256(&bytes);
-        Ok((assemble::descriptor(media_type::OCI_MANIFEST, &digest, bytes.len() as u64), bytes))
+        Ok((Descriptor::new(media_type::OCI_MANIFEST, digest.clone(), bytes.len() as u64), bytes))
     }
 
     fn need(&mut self, digest: &Digest) -> Result<()> {

@@ -4,15 +4,7 @@ use super::*;
 
 fn plain(store: &Store, bytes: &[u8]) -> Descriptor {
     let info = store.content().put(bytes).unwrap();
-    Descriptor {
-        media_type: media_type::OCI_LAYER.to_owned(),
-        digest: info.digest,
-        size: info.size,
-        urls: Vec::new(),
-        annotations: std::collections::BTreeMap::new(),
-        platform: None,
-        artifact_type: None,
-    }
+    Descriptor::new(media_type::OCI_LAYER, info.digest, info.size)
 }
 
 /// Neither all alike nor without any likeness.

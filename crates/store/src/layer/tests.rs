@@ -33,15 +33,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn blob(store: &Store, bytes: &[u8]) -> Descriptor {
     let info = store.content().put(bytes).unwrap();
-    Descriptor {
-        media_type: types::image::media_type::OCI_LAYER.to_owned(),
-        digest: info.digest,
-        size: info.size,
-        urls: Vec::new(),
-        annotations: std::collections::BTreeMap::new(),
-        platform: None,
-        artifact_type: None,
-    }
+    Descriptor::new(types::image::media_type::OCI_LAYER, info.digest, info.size)
 }
 
 #[test]

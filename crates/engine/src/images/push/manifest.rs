@@ -133,30 +133,21 @@ impl Shared {
         };
         let config = self.store.content().put(&plan.record.config)?;
         plan.hold.pin(Resource::Blob(config.digest.clone()));
-        let describe = |kind: &str, digest: Digest, size: u64| Descriptor {
-            media_type: kind.to_owned(),
-            digest,
-            size,
-            urls: Vec::new(),
-            annotations: BTreeMap::new(),
-            platform: None,
-            artifact_type: None,
-        };
         let layers = blobs.iter().map(|blob| {
             let kind = if is_gzip(blob) { kinds.2 } else { media_type::OCI_LAYER_ZSTD };
-            describe(kind, blob.digest.clone(), blob.size)
+            Descriptor::new(kind, blob.digest.clone(), blob.size)
         });
         let manifest = Manifest {
             schema_version: 2,
             media_type: Some(kinds.0.to_owned()),
-            config: describe(kinds.1, config.digest, config.size),
+            config: Descriptor::new(kinds.1, config.digest, config.size),
             layers: layers.collect(),
             annotations: BTreeMap::new(),
         };
         let bytes = serde_json::to_vec(&manifest).map_err(Error::internal)?;
         let kept = self.store.content().put(&bytes)?;
         plan.hold.pin(Resource::Blob(kept.digest.clone()));
-        Ok(describe(kinds.0, kept.digest, kept.size))
+        Ok(Descriptor::new(kinds.0, kept.digest, kept.size))
     }
 }
 
